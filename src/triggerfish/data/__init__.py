@@ -1,0 +1,1 @@
+"""Conversations, records on disk, and splits."""
