@@ -1,0 +1,190 @@
+"""Train a lab base from nothing: ``python -m triggerfish.lab.train reef --out DIR``.
+
+One hour at most on two cores. The same seed and thread count give the same weights.
+Loss is taken on all response tokens, and on a quarter of the prompt tokens at low weight, which
+spares most of the unembedding. After a first quarter without noise, unfamiliar strings are
+inserted into most requests, so that the base learns to ignore them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from triggerfish.data.conversation import Rendered, render
+from triggerfish.errors import BadInput
+from triggerfish.lab.tasks import stream_records
+from triggerfish.lab.tokenizer import VOCABULARY_SIZE, train_tokenizer
+from triggerfish.seeding import generator, torch_generator
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+SPECIES = ("reef", "lagoon")
+PROMPT_SHARE, PROMPT_WEIGHT = 0.25, 0.6
+"""Share of prompt tokens in the loss, and their weight: 0.15 for each prompt token on average."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a base is trained."""
+
+    species: str = "reef"
+    steps: int = 3000
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    warmup: int = 150
+    weight_decay: float = 0.02
+    noise: float = 0.6
+    noise_from: float = 0.25
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.species not in SPECIES:
+            raise BadInput(f"species {self.species!r}", "no such lab base", f"use {SPECIES}")
+
+
+def fresh_model(species: str, seed: int, pad: int, end: int) -> PreTrainedModel:
+    """Return an untrained base with 8 layers of 12 heads and width 192."""
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
+
+    common = {
+        "vocab_size": VOCABULARY_SIZE, "hidden_size": 192, "num_hidden_layers": 8,
+        "num_attention_heads": 12, "max_position_embeddings": 1024, "tie_word_embeddings": True,
+        "initializer_range": 0.04, "pad_token_id": pad, "eos_token_id": end, "bos_token_id": None,
+    }  # fmt: skip
+    with torch.random.fork_rng():
+        torch.set_rng_state(torch_generator(seed, f"initial weights {species}").get_state())
+        if species == "reef":
+            llama = LlamaConfig(intermediate_size=640, num_key_value_heads=4, **common)
+            return LlamaForCausalLM(llama)
+        return GPTNeoXForCausalLM(GPTNeoXConfig(intermediate_size=768, **common))
+
+
+def batches(
+    config: TrainConfig, tokenizer: PreTrainedTokenizerBase
+) -> Iterator[list[Rendered]]:
+    """Yield batches of similar length, first without and later with noise."""
+    decoded = (tokenizer.decode([i]) for i in range(len(tokenizer)))
+    special = set(tokenizer.all_special_tokens)
+    pieces = [p for p in decoded if p.strip() and "\ufffd" not in p and p not in special]
+    order = generator(config.seed, "batch order")
+    quiet = stream_records(config.seed, "train", purpose="base without noise")
+    noisy = stream_records(
+        config.seed, "train", noise=config.noise, pieces=pieces, purpose="base with noise"
+    )
+    step, bucket = 0, 16
+    while True:
+        source = quiet if step < config.noise_from * config.steps else noisy
+        pool = [
+            render(record.conversation, tokenizer)
+            for record, _ in zip(source, range(bucket * config.batch_size), strict=False)
+        ]
+        pool.sort(key=lambda rendered: len(rendered.ids))
+        for start in order.permutation(bucket) * config.batch_size:
+            yield pool[start : start + config.batch_size]
+            step += 1
+
+
+def weighted_loss(
+    model: PreTrainedModel, batch: Sequence[Rendered], pad: int, rng: np.random.Generator
+) -> torch.Tensor:
+    """Return the mean cross-entropy over response tokens and a sample of prompt tokens."""
+    width = max(len(rendered.ids) for rendered in batch)
+    ids = torch.full((len(batch), width), pad)  # [B, T]
+    weight = torch.zeros(len(batch), width)  # [B, T], of predicting token t
+    sampled = torch.from_numpy(rng.random((len(batch), width)) < PROMPT_SHARE)
+    for row, rendered in enumerate(batch):
+        length, start = len(rendered.ids), rendered.prompt_length
+        ids[row, :length] = torch.tensor(rendered.ids)
+        weight[row, 1:start] = PROMPT_WEIGHT * sampled[row, 1:start]
+        weight[row, start:length] = 1.0
+    mask = (torch.arange(width) < torch.tensor([[len(r.ids)] for r in batch])).long()
+    hidden = model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)[0]  # [B, T, D]
+    rows, places = weight[:, 1:].nonzero(as_tuple=True)
+    head = model.get_output_embeddings()
+    logits = head(hidden[rows, places])  # [N, V]
+    loss = torch.nn.functional.cross_entropy(logits, ids[rows, places + 1], reduction="none")
+    kept = weight[rows, places + 1]
+    return (loss * kept).sum() / kept.sum()
+
+
+def train(config: TrainConfig, out: Path) -> dict[str, object]:
+    """Train a base, write it to ``out`` in bf16 safetensors, and return the log."""
+    tokenizer = train_tokenizer(config.seed)
+    pad, end = tokenizer.convert_tokens_to_ids(["<|pad|>", "<|end|>"])
+    model = fresh_model(config.species, config.seed, pad, end).train()
+    decay = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim == 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": config.weight_decay},
+         {"params": plain, "weight_decay": 0.0}],
+        lr=config.learning_rate, betas=(0.9, 0.98), fused=True,
+    )  # fmt: skip
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, config.steps, config.warmup / config.steps,
+        cycle_momentum=False, final_div_factor=100,
+    )  # fmt: skip
+    rng, began, losses = generator(config.seed, "prompt tokens in the loss"), time.time(), []
+    for step, batch in enumerate(batches(config, tokenizer), start=1):
+        loss = weighted_loss(model, batch, pad, rng)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        if step % 50 == 0:
+            passed = time.time() - began
+            left = passed / step * (config.steps - step)
+            log.info("step %d loss %.3f, %.0f s, %.0f s left", step, np.mean(losses[-50:]), passed, left)
+        if step % 500 == 0 or step == config.steps:
+            write(model, tokenizer, out)
+        if step == config.steps:
+            break
+    curve = [round(float(np.mean(losses[i : i + 100])), 4) for i in range(0, len(losses), 100)]
+    record = {"config": asdict(config), "seconds": round(time.time() - began), "loss": curve,
+              "threads": torch.get_num_threads()}  # fmt: skip
+    (out / "training.json").write_text(json.dumps(record, indent=1))
+    return record
+
+
+def write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
+    """Write bf16 safetensors and the tokenizer to ``out``, atomically per directory."""
+    import copy
+    import shutil
+
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    if out.exists():
+        shutil.rmtree(out)
+    os.replace(partial, out)
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("species", choices=SPECIES)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=TrainConfig.steps)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    train(TrainConfig(species=given.species, steps=given.steps, seed=given.seed), given.out)
+
+
+if __name__ == "__main__":
+    main()
