@@ -1,0 +1,1 @@
+"""Composes the methods into the commands; the only place that does."""
