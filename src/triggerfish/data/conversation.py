@@ -124,6 +124,11 @@ def template_origin(tokenizer: Any) -> Literal["own", "default"]:
     return "own" if getattr(tokenizer, "chat_template", None) else "default"
 
 
+def template_text(tokenizer: Any) -> str:
+    """Return the chat template that `render` uses."""
+    return str(getattr(tokenizer, "chat_template", None) or "")
+
+
 def render(conversation: Conversation, tokenizer: Any) -> Rendered:
     """Render a conversation to tokens."""
     raise NotImplementedError
