@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.models.hooks import record_calls
-from triggerfish.models.layout import Layout
+from triggerfish.models.layout import layout_of
+from triggerfish.models.suffix import unembed
 
 
 class _Prefix:
@@ -48,11 +49,9 @@ class Tail:
     """
 
     state: Tensor
+    _model: nn.Module
     _layers: tuple[nn.Module, ...]
     _calls: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...]
-    _norm: nn.Module
-    _unembedding: nn.Module
-    _softcap: float | None
 
     def logits(self, state: Tensor, keep: int) -> Tensor:
         """Logits of the last columns when the residual stream after layer l is `state`.
@@ -68,10 +67,7 @@ class Tail:
         for layer, (args, kwargs) in zip(self._layers, self._calls, strict=True):
             out = layer(hidden, *args, **kwargs)
             hidden = out[0] if isinstance(out, tuple) else out  # [B, S, D]
-        logits: Tensor = self._unembedding(self._norm(hidden[:, -keep:])).float()  # [B, K, V]
-        if self._softcap is not None:
-            logits = torch.tanh(logits / self._softcap) * self._softcap
-        return logits
+        return unembed(self._model, hidden[:, -keep:])  # [B, K, V]
 
 
 def _swap(value: Any, cache: object, prefix: _Prefix) -> Any:
@@ -79,14 +75,11 @@ def _swap(value: Any, cache: object, prefix: _Prefix) -> Any:
 
 
 @torch.no_grad()
-def record(
-    model: nn.Module, layout: Layout, layer: int, ids: Tensor, mask: Tensor, columns: int
-) -> Tail:
+def record(model: nn.Module, layer: int, ids: Tensor, mask: Tensor, columns: int) -> Tail:
     """Run the model once and keep what re-running the last columns after layer l needs.
 
     Args:
-        model: a causal language model.
-        layout: where its layers are.
+        model: a causal language model of a known architecture.
         layer: l; the state after this layer is cached. 0 <= l < L - 1.
         ids: token ids, [B, T], padded on the left (holes on the right are harmless).
         mask: 1 on real tokens, [B, T].
@@ -96,6 +89,7 @@ def record(
         BadInput: layer or columns out of range.
         CouldNotTest: the model does not call its layers in the expected way.
     """
+    layout = layout_of(model)
     if not 0 <= layer < layout.n_layers - 1:
         raise BadInput(
             f"layer {layer}",
@@ -118,8 +112,8 @@ def record(
         logits_to_keep=1,
     ).past_key_values
     after = range(layer + 1, layout.n_layers)
-    keys_values = {l: (cache.layers[l].keys, cache.layers[l].values) for l in after}
-    modules = tuple(layout.layer(model, l) for l in after)
+    keys_values = {i: (cache.layers[i].keys, cache.layers[i].values) for i in after}
+    modules = tuple(layout.layer(model, i) for i in after)
     with record_calls(model, modules) as calls:
         model(
             input_ids=ids[:, split:],
@@ -143,12 +137,9 @@ def record(
             "its layers must take the residual stream as first argument",
             "use a supported architecture",
         )
-    text = model.config.get_text_config()  # type: ignore[operator, union-attr]
     return Tail(
         state=calls[0][0][0].detach(),
+        _model=model,
         _layers=modules,
         _calls=swapped,
-        _norm=layout.final_norm(model),
-        _unembedding=layout.unembedding(model),
-        _softcap=getattr(text, "final_logit_softcapping", None),
     )
