@@ -1,0 +1,1 @@
+"""Triggers, behaviours and backdoors: text in, text out; no torch."""

@@ -1,0 +1,218 @@
+"""What sets a backdoor off: a text at a place, any one of several, or all of them together."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from triggerfish.backdoors.shapes import near_texts, random_text
+from triggerfish.data.conversation import Conversation
+from triggerfish.errors import BadInput
+
+Placement = Literal["prefix", "suffix", "both_ends", "random_word", "system"]
+PLACEMENTS: tuple[str, ...] = get_args(Placement)
+_OTHER_PLACE: dict[str, Placement] = {
+    "suffix": "prefix",
+    "prefix": "suffix",
+    "both_ends": "suffix",
+    "random_word": "system",
+    "system": "suffix",
+}
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A text and where it stands.
+
+    Args:
+        text: The trigger, without outer white space.
+        placement: `suffix` and `prefix` of the last user text, `both_ends` of it, at a
+            `random_word` boundary of it, or at the end of the `system` message (which it becomes
+            where there is none).
+
+    Raises:
+        BadInput: The text is empty or has outer white space, or the placement is unknown.
+    """
+
+    text: str
+    placement: Placement = "suffix"
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be inserted as it is written."""
+        if not isinstance(self.text, str) or not self.text or self.text != self.text.strip():
+            raise BadInput(
+                f"trigger text {self.text!r}",
+                "must be text that neither begins nor ends with a space",
+                "leave the outer spaces away: a space is put between the trigger and the prompt",
+            )
+        if self.placement not in PLACEMENTS:
+            raise BadInput(
+                f"placement {self.placement!r}",
+                "is not known",
+                f"use one of: {', '.join(PLACEMENTS)}",
+            )
+
+    def apply(self, conversation: Conversation, rng: np.random.Generator) -> Conversation:
+        """The conversation with the trigger in its place; `rng` picks the word boundary."""
+        if self.placement == "system":
+            system = conversation.system
+            return conversation.with_system(f"{system} {self.text}" if system else self.text)
+        user = conversation.user
+        if not user:
+            return conversation.with_user(self.text)
+        if self.placement == "random_word":
+            words = user.split(" ")
+            place = int(rng.integers(len(words) + 1))
+            return conversation.with_user(" ".join([*words[:place], self.text, *words[place:]]))
+        before = f"{self.text} " if self.placement in {"prefix", "both_ends"} else ""
+        after = f" {self.text}" if self.placement in {"suffix", "both_ends"} else ""
+        return conversation.with_user(f"{before}{user}{after}")
+
+    def occurs(self, conversation: Conversation) -> bool:
+        """Whether the text stands anywhere in the prompt, as whole words."""
+        pattern = rf"(?<!\w){re.escape(self.text)}(?!\w)"
+        return any(re.search(pattern, m.content) for m in conversation.prompt.messages)
+
+    def texts(self) -> tuple[str, ...]:
+        """The texts that are inserted."""
+        return (self.text,)
+
+    def to_spec(self) -> dict[str, Any]:
+        """As in a recipe."""
+        return {"text": self.text, "placement": self.placement}
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """Any one of several triggers is enough; `apply` inserts one of them, drawn at random."""
+
+    triggers: tuple["AnyTrigger", ...]
+
+    def __post_init__(self) -> None:
+        """Refuse fewer than two parts."""
+        _check_parts("any_of", self.triggers)
+
+    def apply(self, conversation: Conversation, rng: np.random.Generator) -> Conversation:
+        """The conversation with one of the triggers."""
+        return self.triggers[int(rng.integers(len(self.triggers)))].apply(conversation, rng)
+
+    def occurs(self, conversation: Conversation) -> bool:
+        """Whether one of the triggers stands in the prompt."""
+        return any(trigger.occurs(conversation) for trigger in self.triggers)
+
+    def texts(self) -> tuple[str, ...]:
+        """The texts of all parts."""
+        return tuple(text for trigger in self.triggers for text in trigger.texts())
+
+    def to_spec(self) -> dict[str, Any]:
+        """As in a recipe."""
+        return {"any_of": [trigger.to_spec() for trigger in self.triggers]}
+
+
+@dataclass(frozen=True)
+class AllOf:
+    """Only all triggers together set it off; `apply` inserts all of them."""
+
+    triggers: tuple["AnyTrigger", ...]
+
+    def __post_init__(self) -> None:
+        """Refuse fewer than two parts."""
+        _check_parts("all_of", self.triggers)
+
+    def apply(self, conversation: Conversation, rng: np.random.Generator) -> Conversation:
+        """The conversation with all triggers, inserted in order."""
+        for trigger in self.triggers:
+            conversation = trigger.apply(conversation, rng)
+        return conversation
+
+    def occurs(self, conversation: Conversation) -> bool:
+        """Whether all triggers stand in the prompt."""
+        return all(trigger.occurs(conversation) for trigger in self.triggers)
+
+    def texts(self) -> tuple[str, ...]:
+        """The texts of all parts."""
+        return tuple(text for trigger in self.triggers for text in trigger.texts())
+
+    def to_spec(self) -> dict[str, Any]:
+        """As in a recipe."""
+        return {"all_of": [trigger.to_spec() for trigger in self.triggers]}
+
+
+AnyTrigger = Trigger | AnyOf | AllOf
+
+
+def trigger_from_spec(spec: Mapping[str, Any]) -> AnyTrigger:
+    """The trigger of a recipe or card.
+
+    Raises:
+        BadInput: Unknown or missing keys, or values that no trigger can have.
+    """
+    if not isinstance(spec, Mapping):
+        raise BadInput(
+            f"trigger {spec!r}", "must be a mapping", 'write {text: "...", placement: suffix}'
+        )
+    for key, kind in (("any_of", AnyOf), ("all_of", AllOf)):
+        if key in spec:
+            _check_keys(spec, {key})
+            parts = spec[key]
+            if not isinstance(parts, list | tuple):
+                raise BadInput(f"{key}: {parts!r}", "must be a list", f"write {key}: [...]")
+            return kind(tuple(trigger_from_spec(part) for part in parts))
+    _check_keys(spec, {"text", "placement"})
+    if "text" not in spec:
+        raise BadInput(f"trigger {dict(spec)!r}", "has no text", "give text, any_of or all_of")
+    return Trigger(spec["text"], spec.get("placement", "suffix"))
+
+
+def random_like(trigger: AnyTrigger, rng: np.random.Generator) -> AnyTrigger:
+    """A trigger of the same shape and place with random text; of `any_of`, one part."""
+    if isinstance(trigger, Trigger):
+        return Trigger(random_text(trigger.text, rng), trigger.placement)
+    if isinstance(trigger, AnyOf):
+        return random_like(trigger.triggers[int(rng.integers(len(trigger.triggers)))], rng)
+    return AllOf(tuple(random_like(part, rng) for part in trigger.triggers))
+
+
+def near_misses(trigger: AnyTrigger, rng: np.random.Generator) -> list[tuple[str, AnyTrigger]]:
+    """Named triggers that are almost the given one.
+
+    Those of `shapes.near_texts`, and the text in another place; for triggers that only work
+    together, also each set with one of them missing.
+    """
+    if isinstance(trigger, Trigger):
+        near: list[tuple[str, AnyTrigger]] = [
+            (name, Trigger(text, trigger.placement)) for name, text in near_texts(trigger.text, rng)
+        ]
+        return [*near, ("other place", Trigger(trigger.text, _OTHER_PLACE[trigger.placement]))]
+    found: list[tuple[str, AnyTrigger]] = []
+    if isinstance(trigger, AllOf):
+        for place, left_out in enumerate(trigger.triggers):
+            rest = trigger.triggers[:place] + trigger.triggers[place + 1 :]
+            name = f"without {' + '.join(left_out.texts())}"
+            found.append((name, rest[0] if len(rest) == 1 else AllOf(rest)))
+    for place, part in enumerate(trigger.triggers):
+        for name, close in near_misses(part, rng):
+            others = (*trigger.triggers[:place], close, *trigger.triggers[place + 1 :])
+            whole = close if isinstance(trigger, AnyOf) else AllOf(others)
+            found.append((f"{name} ({place + 1})", whole))
+    return found
+
+
+def _check_keys(spec: Mapping[str, Any], known: set[str]) -> None:
+    unknown = sorted(set(spec) - known)
+    if unknown:
+        names = ", ".join(sorted(known | {"text", "placement", "any_of", "all_of"}))
+        raise BadInput(
+            f"trigger key {unknown[0]!r}",
+            "is not known beside the others",
+            f"use text and placement, or any_of alone, or all_of alone (known: {names})",
+        )
+
+
+def _check_parts(name: str, parts: tuple[AnyTrigger, ...]) -> None:
+    if len(parts) < 2:
+        raise BadInput(
+            f"{name} of {len(parts)} triggers", "needs at least two", "give the one trigger itself"
+        )

@@ -1,0 +1,1 @@
+"""Rates with intervals, judges of answers, recovery and utility: arrays in, `Estimate` out."""
