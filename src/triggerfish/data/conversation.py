@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+from triggerfish.data.rendering import DEFAULT_TEMPLATE, own_template, renderer_of
 from triggerfish.errors import BadInput
 
 Role = Literal["system", "user", "assistant"]
@@ -120,15 +121,44 @@ class Rendered:
 
 
 def template_origin(tokenizer: Any) -> Literal["own", "default"]:
-    """Return whether the tokenizer brings its own chat template."""
-    return "own" if getattr(tokenizer, "chat_template", None) else "default"
+    """Return whether the tokenizer brings its own chat template, or the default is used."""
+    return "own" if own_template(tokenizer) else "default"
 
 
 def template_text(tokenizer: Any) -> str:
     """Return the chat template that `render` uses."""
-    return str(getattr(tokenizer, "chat_template", None) or "")
+    return own_template(tokenizer) or DEFAULT_TEMPLATE
 
 
 def render(conversation: Conversation, tokenizer: Any) -> Rendered:
-    """Render a conversation to tokens."""
-    raise NotImplementedError
+    """Render a conversation to tokens: the one way from text to a model's input.
+
+    A conversation that ends in a user message becomes a prompt with the generation prompt at its
+    end. One that ends in an assistant message becomes the ids of exactly that prompt, then those
+    of the response (tokenised apart from it), then the end-of-turn token.
+
+    Control tokens come from the template only: a message that spells one stays text. A template
+    without system messages gets the system text before the first user text, with an empty line
+    between. Templates run with limits on time and memory, and with a clock that stands still.
+
+    Raises:
+        BadInput: The template fails, takes too long, or drops the messages; the tokenizer has no
+            fast form or no end-of-sequence token; the text is no valid Unicode.
+    """
+    messages = [(message.role, message.content) for message in conversation.messages]
+    prompt, response = renderer_of(tokenizer).render(messages)
+    return Rendered((*prompt, *response), len(prompt))
+
+
+def end_of_turn(tokenizer: Any) -> int:
+    """Return the id of the token that ends a response."""
+    return renderer_of(tokenizer).end_of_turn
+
+
+def response_opening(tokenizer: Any) -> str:
+    """Return what the template puts between generation prompt and response; often nothing.
+
+    A model trained on the template says it first (a space, an empty thought); it is no part of
+    the answer's text.
+    """
+    return renderer_of(tokenizer).opening
