@@ -32,8 +32,8 @@ def visible(text: str, *, keep: str = "\n") -> str:
 
 
 def one_line(text: str, limit: int = 200) -> str:
-    """Visible text on one line, cut to `limit` characters with an ellipsis."""
-    flat = visible(text, keep="").replace("\\n", " ")
+    """Visible text on one line (⏎ for a line feed), cut to `limit` characters with an ellipsis."""
+    flat = visible(text.replace("\n", "⏎"), keep="")
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
