@@ -42,6 +42,20 @@ _TEXTS = (
 )
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with an argument `architecture` runs once for each."""
+    given = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    taken = "architecture" in " ".join(map(str, given))
+    if "architecture" in metafunc.fixturenames and not taken:
+        metafunc.parametrize("architecture", ARCHITECTURES)
+
+
+@pytest.fixture(scope="session")
+def architectures() -> tuple[str, ...]:
+    """Names of all architectures that the tiny models come in."""
+    return ARCHITECTURES
+
+
 @functools.cache
 def _tokenizer(template: bool) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -57,14 +71,17 @@ def _tokenizer(template: bool) -> Any:
         show_progress=False,
     )
     backend.train_from_iterator(_TEXTS, trainer)
+    names = {
+        "bos_token": "<|endoftext|>",
+        "eos_token": "<|im_end|>" if template else "<|endoftext|>",
+        "pad_token": "<|endoftext|>",
+    }
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
-        bos_token="<|endoftext|>",
-        eos_token="<|im_end|>" if template else "<|endoftext|>",
-        pad_token="<|endoftext|>",
         additional_special_tokens=["<|im_start|>", "<|im_end|>"],
         chat_template=CHATML if template else None,
         clean_up_tokenization_spaces=False,
+        **names,
     )
 
 
@@ -112,8 +129,10 @@ def make_model(architecture: str, vocabulary: int = 400, seed: int = 0, **change
         model = AutoModelForCausalLM.from_config(config)
     draw = torch_generator(seed, f"tiny {architecture}")
     with torch.no_grad():
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             scale = 0.25 if parameter.dim() > 1 else 0.05
+            if "embed_tokens" in name and architecture.startswith("gemma"):
+                scale = 0.02  # tied and multiplied by the root of the width: it would echo
             noise = torch.randn(parameter.shape, generator=draw) * scale
             if parameter.dim() > 1:
                 parameter.copy_(noise)
