@@ -138,7 +138,8 @@ def _explain(error: Exception) -> int:
     from triggerfish.errors import TriggerfishError
 
     if isinstance(error, TriggerfishError):
-        say(f"Error: {error}", colour="red")
+        remedy = error.remedy[:1].upper() + error.remedy[1:]
+        say(f"Error: {error.value}: {error.rule}. {remedy}.", colour="red")
         return error.exit_code
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         say(
