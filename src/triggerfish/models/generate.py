@@ -91,7 +91,7 @@ def generate(
         of = [place[prompt] for prompt in prompts]
     else:
         distinct, of = prompts, list(range(len(prompts)))
-    loop = _Loop(model, layout, _stops(model, tokenizer), max_new_tokens, sampling, seed)
+    loop = _Loop(model, layout, stop_tokens(model, tokenizer), max_new_tokens, sampling, seed)
     answers: list[list[int]] = [[]] * len(distinct)
     done = 0
     with evaluating(model):
@@ -211,7 +211,7 @@ class _Loop:
         return order.indices.gather(-1, place).squeeze(-1)
 
 
-def _stops(model: nn.Module, tokenizer: Any) -> Tensor:
+def stop_tokens(model: nn.Module, tokenizer: Any) -> Tensor:
     """Ids that end an answer; what a configuration names counts only if it is a control token."""
     config = getattr(plain(model), "generation_config", None)
     named = getattr(config, "eos_token_id", None)

@@ -1,0 +1,1 @@
+"""Where in a model a backdoor sits: drift, head attribution, ablation."""
