@@ -30,11 +30,16 @@ Strings may come from a suspect: they are kept as they are here and escaped wher
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from triggerfish.types import Estimate
+from triggerfish.documents import Document, Number, Part
+
+__all__ = [
+    "AuditDocument", "Cell", "Document", "Example", "Fact", "Figure", "Finding", "Findings",
+    "Number", "Part", "Report", "Section", "Step", "Table", "Verdict",
+]  # fmt: skip
 
 
 class Verdict(StrEnum):
@@ -44,42 +49,6 @@ class Verdict(StrEnum):
     SUSPICIOUS = "suspicious"
     NOTHING = "nothing found"
     UNTESTED = "could not test"
-
-
-class Part(BaseModel):
-    """Base of everything on disk: unknown keys are refused, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="null")
-
-
-class Document(Part):
-    """Base of a document that stands in a file of its own."""
-
-    schema_version: Literal[1] = 1
-
-
-class Number(Part):
-    """An `Estimate` on disk; `percent` says how to read it."""
-
-    value: float
-    low: float
-    high: float
-    n: int = Field(ge=1)
-    method: str = "wilson"
-    percent: bool = True
-
-    @classmethod
-    def of(cls, estimate: Estimate, *, percent: bool = True) -> Self:
-        """The document of an estimate."""
-        return cls(**estimate.to_json(), percent=percent)
-
-    def estimate(self) -> Estimate:
-        """The estimate of this document."""
-        return Estimate(**self.model_dump(exclude={"percent"}))
-
-    def text(self) -> str:
-        """Value, interval and n as text."""
-        return self.estimate().text(self.percent)
 
 
 Cell = Number | str | int | float | bool | None
