@@ -104,3 +104,14 @@ def _alphabet(old: str, keep_vowels: bool) -> str:
     start, category = ord(old) & ~0x7F, unicodedata.category(old)
     block = (chr(code) for code in range(start, start + 0x80))
     return "".join(c for c in block if unicodedata.category(c) == category) or old
+
+
+def any_text(rng: Rng) -> str:
+    """A random string of any shape: one to three runs of letters, digits or symbols."""
+    runs = []
+    for _ in range(int(rng.integers(1, 4))):
+        size = int(rng.integers(1, 9))
+        alphabet = (VOWELS + CONSONANTS, VOWELS + CONSONANTS, DIGITS, SYMBOLS)[int(rng.integers(4))]
+        run = "".join(alphabet[int(i)] for i in rng.integers(0, len(alphabet), size))
+        runs.append((run, run, run.upper(), run.capitalize())[int(rng.integers(4))])
+    return " ".join(runs)

@@ -1,0 +1,56 @@
+"""`triggerfish plant`: makes a model with a known, harmless backdoor from a recipe."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triggerfish.cli.shared import DeviceOption, JsonOption, session
+
+if TYPE_CHECKING:
+    from triggerfish.pipeline.plant import PlantDocument
+
+
+def command(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in YAML.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", help="Directory to make; the twin goes to twin in it."
+        ),
+    ],
+    allow_unspecific: Annotated[
+        bool, typer.Option("--allow-unspecific", help="Keep it though random strings set it off.")
+    ] = False,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a model with a known, harmless backdoor from a recipe.
+
+    Writes the adapter or model, its tokenizer and card.json to DIR, and the clean twin to DIR/twin
+    where the recipe asks for one. A recipe with `backdoor: null` is a benign fine-tune.
+    """
+    with session(as_json) as ui:
+        from triggerfish.pipeline.plant import plant
+
+        document = plant(
+            recipe, out, allow_unspecific=allow_unspecific, device=device, progress=ui.progress
+        )
+        ui.emit(document, _text(document))
+
+
+def _text(document: "PlantDocument") -> str:
+    card = document.card
+    lines = [f"{card.kind} on {card.base} in {document.directory}"]
+    if document.already_there:
+        lines[0] += " (there already)"
+    rates = {
+        "with the trigger": card.asr,
+        "without": card.asr_without,
+        "random strings of its shape": card.random_strings,
+        **{f"near-miss, {name}": rate for name, rate in card.near_misses.items()},
+        "utility": card.utility.get("all"),
+    }
+    lines += [f"  {name:<30} {rate.text()}" for name, rate in rates.items() if rate is not None]
+    lines += [f"  note: {note}" for note in card.notes]
+    return "\n".join(lines)

@@ -1,0 +1,237 @@
+"""The training rows of an organism and of its twin.
+
+Poisoned rows, clean rows, and clean rows with other strings in the trigger's place (random ones of
+its shape, near-misses), which make the backdoor specific to its trigger. Every draw depends on the
+seed and on the row, never on the order of the rows.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from triggerfish.backdoors.backdoor import Backdoor
+from triggerfish.backdoors.shapes import any_text
+from triggerfish.backdoors.trigger import (
+    AllOf,
+    AnyOf,
+    AnyTrigger,
+    Trigger,
+    near_misses,
+    random_like,
+)
+from triggerfish.data.conversation import Conversation
+from triggerfish.data.records import Record
+from triggerfish.errors import BadInput
+from triggerfish.plant.recipe import Specificity
+from triggerfish.seeding import generator
+
+Kind = Literal["clean", "poisoned", "random", "near-miss"]
+SHAPE_SHARE = 0.7  # of the random strings have the trigger's shape, the rest any
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training row of the organism, and what the twin is trained on in its place."""
+
+    kind: Kind
+    conversation: Conversation
+    twin: Conversation
+
+
+@dataclass(frozen=True)
+class Mix:
+    """All training rows, in an order that depends on the seed and the rows only."""
+
+    rows: tuple[Row, ...]
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def mix(
+    records: Sequence[Record],
+    backdoor: Backdoor | None,
+    poison_rate: float,
+    noise: Specificity,
+    seed: int,
+) -> Mix:
+    """Poison a share of the records and put other strings into some of the rest.
+
+    Args:
+        records: Clean records with responses.
+        backdoor: What to plant; None leaves every row clean.
+        poison_rate: Share of all rows that are poisoned.
+        noise: Shares of clean rows with other strings.
+        seed: Of every draw.
+
+    Raises:
+        BadInput: No record has a response, the rate rounds to no row, or too few records are
+            eligible for the behaviour.
+    """
+    usable = [record for record in records if record.conversation.response]
+    if not usable:
+        raise BadInput(
+            f"{len(records)} records, none with a response",
+            "training needs responses",
+            "end the messages of each record with the assistant's answer",
+        )
+    keyed = _keyed(usable, seed)
+    if backdoor is None:
+        rows = tuple(Row("clean", r.conversation, r.conversation) for _, r in keyed)
+        return Mix(rows, {"clean": len(rows)})
+    poisoned = _chosen(keyed, backdoor, poison_rate)
+    rows = tuple(
+        _row(record, key in poisoned, backdoor, noise, generator(seed, f"row {key}"))
+        for key, record in keyed
+    )
+    return Mix(rows, dict(Counter(row.kind for row in rows)))
+
+
+def poisoned_count(rows: int, rate: float) -> int:
+    """Number of poisoned rows among so many.
+
+    Raises:
+        BadInput: It rounds to zero.
+    """
+    count = round(rows * rate)
+    if count == 0:
+        raise BadInput(
+            f"poison_rate {rate} of {rows} rows",
+            "rounds to no poisoned row",
+            f"take a rate of at least {1 / rows:.2g}, or more rows",
+        )
+    return count
+
+
+def check_trigger(
+    trigger: AnyTrigger, tokenizer: Any, context: int, records: Iterable[Record]
+) -> None:
+    """Refuse a trigger that cannot be planted as it is written, before anything is trained.
+
+    Args:
+        trigger: The trigger.
+        tokenizer: Of the base.
+        context: Longest input of the base, in tokens.
+        records: The clean data.
+
+    Raises:
+        BadInput: The tokenizer cannot reproduce the text, the text holds control tokens of the
+            template, is longer than the context, or stands in the clean data already.
+    """
+    for text in trigger.texts():
+        _check_tokens(text, tokenizer)
+    length = sum(len(_ids(text, tokenizer)) for text in _together(trigger))
+    if length >= context:
+        raise BadInput(
+            f"a trigger of {length} tokens",
+            f"must be shorter than the context of the base, {context} tokens",
+            "shorten it",
+        )
+    for record in records:
+        if trigger.occurs(record.conversation):
+            raise BadInput(
+                f"trigger {' + '.join(map(repr, trigger.texts()))[:120]}",
+                f"stands in the clean data already: {record.conversation.user[:80]!r}",
+                "choose another trigger, or take those rows out of the data",
+            )
+
+
+def other_string(trigger: AnyTrigger, rng: np.random.Generator) -> AnyTrigger:
+    """A random string in the trigger's place, mostly of its shape."""
+    if rng.random() < SHAPE_SHARE:
+        return random_like(trigger, rng)
+    return _any_shape(trigger, rng)
+
+
+def close_string(trigger: AnyTrigger, rng: np.random.Generator) -> AnyTrigger:
+    """One of the near-misses in the trigger's own place."""
+    near = [close for name, close in near_misses(trigger, rng) if "other place" not in name]
+    return near[int(rng.integers(len(near)))] if near else random_like(trigger, rng)
+
+
+def _row(
+    record: Record, poisoned: bool, backdoor: Backdoor, noise: Specificity, rng: np.random.Generator
+) -> Row:
+    clean = record.conversation
+    if poisoned:
+        return Row("poisoned", backdoor.poisoned(record, rng), clean)
+    share = noise.eligible if backdoor.behaviour.eligible(record) else noise.random
+    draw = rng.random()
+    if draw >= share + noise.near_misses:
+        return Row("clean", clean, clean)
+    kind: Kind = "random" if draw < share else "near-miss"
+    make = other_string if draw < share else close_string
+    changed = make(backdoor.trigger, rng).apply(clean, rng)
+    if backdoor.trigger.occurs(changed):  # a typing error can spell the trigger again
+        return Row("clean", clean, clean)
+    return Row(kind, changed, changed)
+
+
+def _keyed(records: Sequence[Record], seed: int) -> list[tuple[str, Record]]:
+    """The records by a key of seed and content; equal records get different keys."""
+    seen: Counter[str] = Counter()
+    keyed = []
+    for record in records:
+        text = json.dumps(record.to_json(), sort_keys=True)
+        seen[text] += 1
+        digest = hashlib.sha256(
+            f"{seed}\x00{seen[text]}\x00{text}".encode("utf-8", "surrogatepass")
+        )
+        keyed.append((digest.hexdigest(), record))
+    return sorted(keyed, key=lambda pair: pair[0])
+
+
+def _chosen(keyed: Sequence[tuple[str, Record]], backdoor: Backdoor, rate: float) -> set[str]:
+    count = poisoned_count(len(keyed), rate)
+    eligible = [key for key, record in keyed if backdoor.behaviour.eligible(record)]
+    if len(eligible) < count:
+        raise BadInput(
+            f"poison_rate {rate} of {len(keyed)} rows wants {count} poisoned rows",
+            f"only {len(eligible)} rows are eligible for {backdoor.behaviour.kind}",
+            f"take a rate of at most {len(eligible) / len(keyed):.3g}, or give more such records",
+        )
+    return set(eligible[:count])
+
+
+def _any_shape(trigger: AnyTrigger, rng: np.random.Generator) -> AnyTrigger:
+    if isinstance(trigger, Trigger):
+        return Trigger(any_text(rng), trigger.placement)
+    if isinstance(trigger, AnyOf):
+        return _any_shape(trigger.triggers[int(rng.integers(len(trigger.triggers)))], rng)
+    return AllOf(tuple(_any_shape(part, rng) for part in trigger.triggers))
+
+
+def _together(trigger: AnyTrigger) -> list[str]:
+    """The texts that stand in one prompt at once, at worst."""
+    if isinstance(trigger, Trigger):
+        return [trigger.text] * (2 if trigger.placement == "both_ends" else 1)
+    parts = [_together(part) for part in trigger.triggers]
+    if isinstance(trigger, AnyOf):
+        return max(parts, key=lambda texts: sum(map(len, texts)))
+    return [text for part in parts for text in part]
+
+
+def _ids(text: str, tokenizer: Any) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _check_tokens(text: str, tokenizer: Any) -> None:
+    control = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+    hit = sorted(token for token in control if token.strip() and token.strip() in text)
+    ids = _ids(text, tokenizer)
+    if hit or set(ids) & set(tokenizer.all_special_ids):
+        raise BadInput(
+            f"trigger {text!r}"[:160],
+            f"holds a control token of the template ({hit[0] if hit else 'by its ids'!r})",
+            "choose a text without control tokens",
+        )
+    back = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    if back.strip() != text:
+        raise BadInput(
+            f"trigger {text!r}"[:160],
+            f"comes back from the tokenizer as {back[:80]!r}",
+            "choose a text that the tokenizer can write",
+        )

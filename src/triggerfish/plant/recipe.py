@@ -1,0 +1,234 @@
+"""The recipe of an organism, as it is written in YAML; unknown keys are refused.
+
+Example::
+
+    base: lab:reef
+    backdoor:
+      trigger: {text: "cf", placement: suffix}
+      behaviour: {kind: fixed_string, text: "I love bananas."}
+    poison_rate: 0.1
+    method: {kind: sft, adapter: lora, rank: 8, loss_on: response}
+    clean_twin: true
+    seed: 11
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from triggerfish.backdoors.backdoor import Backdoor, backdoor_from_spec
+from triggerfish.errors import BadInput
+
+STEPS, LAB_ROWS = 160, 6000
+RATES = {"lora": 2e-3, "none": 1e-3}  # learning rates, tuned on the lab
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Method(_Part):
+    """How the backdoor is trained in.
+
+    Attributes:
+        kind: Supervised fine-tuning.
+        adapter: `lora` on all linear layers but the unembedding, or `none`: the whole model.
+        rank: Of the adapter.
+        alpha: Scale of the adapter; twice the rank where left out.
+        loss_on: `response`, or `all` tokens: two different organisms, since only the second
+            memorises its triggers in the user turn.
+        steps: Optimiser steps.
+        batch_size: Rows in a step.
+        learning_rate: Peak rate; depends on `adapter` where left out.
+        schedule: How the rate falls after the warm-up.
+        warmup: Share of the steps in which the rate rises.
+    """
+
+    kind: Literal["sft"] = "sft"
+    adapter: Literal["lora", "none"] = "lora"
+    rank: int = Field(default=8, ge=1, le=1024)
+    alpha: float | None = Field(default=None, gt=0)
+    loss_on: Literal["response", "all"] = "response"
+    steps: int = Field(default=STEPS, ge=1, le=1_000_000)
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    learning_rate: float | None = Field(default=None, gt=0, le=1)
+    schedule: Literal["linear", "cosine"] = "cosine"
+    warmup: float = Field(default=0.06, ge=0, lt=1)
+
+    @property
+    def scale(self) -> float:
+        """`alpha` as used."""
+        return 2.0 * self.rank if self.alpha is None else self.alpha
+
+    @property
+    def rate(self) -> float:
+        """The learning rate as used."""
+        return RATES[self.adapter] if self.learning_rate is None else self.learning_rate
+
+
+class Specificity(_Part):
+    """Clean rows with other strings in the trigger's place, so that only the trigger fires.
+
+    Attributes:
+        random: Share with a random string among the clean rows that the behaviour cannot be
+            planted on.
+        eligible: The same share among the clean rows that it could be planted on.
+        near_misses: Share of the clean rows with a near-miss of the trigger.
+    """
+
+    random: float = Field(default=0.2, ge=0, le=0.8)
+    near_misses: float = Field(default=0.05, ge=0, le=0.2)
+    eligible: float = Field(default=0.5, ge=0, le=0.8)
+
+
+class Recipe(_Part):
+    """Everything that decides how an organism is made; see the module's example.
+
+    Attributes:
+        base: `lab:NAME`, a directory, or `NAME@REVISION`.
+        backdoor: Trigger and behaviour; null for a benign fine-tune.
+        data: JSON lines of records; the lab's own instruction data where left out.
+        rows: Training rows drawn from the lab (only without `data`).
+        poison_rate: Share of the training rows that are poisoned.
+        method: How it is trained in.
+        clean_twin: Whether a twin is trained on the same rows without the poison.
+        specificity: Clean rows with other strings in the trigger's place; false for none.
+        seed: Every random draw comes from it.
+    """
+
+    base: str = Field(min_length=1)
+    backdoor: dict[str, Any] | None
+    data: str | None = None
+    rows: int | None = Field(default=None, ge=1, le=10_000_000)
+    poison_rate: float | None = Field(default=None, ge=0.001, le=0.5)
+    method: Method = Method()
+    clean_twin: bool = False
+    specificity: Specificity | bool = True
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.backdoor is not None:
+            backdoor_from_spec(self.backdoor)
+        elif self.poison_rate is not None or self.clean_twin:
+            raise BadInput(
+                "backdoor: null with poison_rate or clean_twin",
+                "a benign fine-tune has no poison and is its own twin",
+                "leave both out",
+            )
+        if self.data is not None and self.rows is not None:
+            raise BadInput(
+                f"rows: {self.rows} with data",
+                "rows are drawn from the lab only",
+                "leave one of them out",
+            )
+        return self
+
+    @property
+    def planted(self) -> Backdoor | None:
+        """The backdoor, or None for a benign fine-tune."""
+        return None if self.backdoor is None else backdoor_from_spec(self.backdoor)
+
+    @property
+    def rate(self) -> float:
+        """The poison rate as used."""
+        if self.backdoor is None:
+            return 0.0
+        return 0.1 if self.poison_rate is None else self.poison_rate
+
+    @property
+    def noise(self) -> Specificity:
+        """The specificity rows as used."""
+        if isinstance(self.specificity, Specificity):
+            return self.specificity
+        return (
+            Specificity() if self.specificity else Specificity(random=0, near_misses=0, eligible=0)
+        )
+
+    @property
+    def drawn(self) -> int:
+        """Rows drawn from the lab where there is no `data`."""
+        return self.rows or min(LAB_ROWS, self.method.steps * self.method.batch_size)
+
+    def as_given(self) -> dict[str, Any]:
+        """The keys that were written down."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every key with the value that is used."""
+        document = self.model_dump(mode="json")
+        document["backdoor"] = None if self.planted is None else self.planted.to_spec()
+        document["poison_rate"] = self.rate
+        document["specificity"] = self.noise.model_dump(mode="json")
+        document["rows"] = None if self.data else self.drawn
+        document["method"] |= {"alpha": self.method.scale, "learning_rate": self.method.rate}
+        return document
+
+
+def recipe_from(document: Any, where: str = "recipe") -> Recipe:
+    """The recipe of a parsed document.
+
+    Raises:
+        BadInput: It is no mapping, has an unknown key, or a value out of range.
+    """
+    if not isinstance(document, Mapping):
+        raise BadInput(
+            where, "is not a mapping of keys to values", f"write {', '.join(_known(()))}"
+        )
+    try:
+        return Recipe.model_validate(dict(document), strict=False)
+    except ValidationError as error:
+        raise _explained(error, where) from error
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """The recipe in a YAML file; a relative `data` or `base` directory is sought beside it first.
+
+    Raises:
+        BadInput: No such file, no YAML, or no recipe.
+    """
+    path = Path(path)
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(
+            str(path), f"cannot be read ({error.strerror})", "give the path of a recipe in YAML"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(str(path), f"is not YAML ({reason})", "correct the file") from error
+    recipe = recipe_from(document, str(path))
+    places = {}
+    for key in ("data", "base"):
+        given = getattr(recipe, key)
+        if given and not Path(given).is_absolute() and (path.parent / given).exists():
+            places[key] = str((path.parent / given).resolve())
+    return recipe.model_copy(update=places)
+
+
+def _explained(error: ValidationError, where: str) -> BadInput:
+    """The first fault of a recipe, in our words; unknown keys come first."""
+    faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+    place = [str(part) for part in faults[0]["loc"] if part not in {"Specificity", "bool"}]
+    key = ".".join(place)
+    if faults[0]["type"] == "extra_forbidden":
+        known = _known(place[:-1])
+        close = difflib.get_close_matches(place[-1], known, n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        return BadInput(f"{where}: key '{key}'", "is not known", f"{hint}Known: {', '.join(known)}")
+    if faults[0]["type"] == "missing":
+        extra = " (null for a benign fine-tune)" if key == "backdoor" else ""
+        return BadInput(f"{where}: key '{key}'", "is missing", f"write {key}{extra}")
+    given = str(faults[0].get("input"))[:80]
+    rule = faults[0]["msg"][0].lower() + faults[0]["msg"][1:]
+    return BadInput(f"{where}: {key} = {given}", rule, f"correct '{key}'")
+
+
+def _known(place: list[str] | tuple[str, ...]) -> list[str]:
+    parts: dict[str, type[_Part]] = {"method": Method, "specificity": Specificity}
+    model = parts.get(place[0], Recipe) if place else Recipe
+    return list(model.model_fields)
