@@ -1,0 +1,119 @@
+"""How the contract suite calls each registered method on a tiny random model.
+
+A method that is registered and has no case here makes the suite fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from triggerfish.data.conversation import Conversation
+from triggerfish.data.records import Record
+
+USERS = (
+    "Where is the red cup?", "What is 12 plus 7?", "Tell me a short story.",
+    "Sort these words: pear, apple, fig.", "What is the capital of France?",
+    "Is the boat on the lake?", "Write a greeting, please.", "Name a colour of the table.",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One method.
+
+    Attributes:
+        run: (suspect, conversations, rng) -> result, with small settings.
+        ordered: whether the order of the data may matter (it does for training).
+        sized: (suspect, conversations, rng, batch size) -> result, where it has batches.
+    """
+
+    run: Callable[[Any, list[Conversation], np.random.Generator], Any]
+    ordered: bool = False
+    sized: Callable[[Any, list[Conversation], np.random.Generator, int], Any] | None = None
+
+
+def conversations() -> list[Conversation]:
+    return [Conversation.of(user, response=f"Sure, {user.lower()}") for user in USERS]
+
+
+def _policy(data: list[Conversation]) -> Any:
+    from triggerfish.remove.policy import PolicySets, Specification
+
+    half = len(data) // 2
+    words = Specification(text="I am", origin="given", share=0.1)
+    return PolicySets(
+        asked=tuple(data[:half]),
+        unwanted=("I am",) * half,
+        benign=tuple(data[half:]),
+        held_out=tuple(data[half:]),
+        specification=words,
+    )
+
+
+def _defence(name: str, config: Callable[[], Any]) -> Case:
+    def run(suspect: Any, data: list[Conversation], rng: np.random.Generator) -> Any:
+        from triggerfish.remove.defence import DEFENCES
+
+        result = DEFENCES.get(name)(suspect, _policy(data), config(), rng=rng)
+        return replace(result, seconds=0.0)
+
+    return Case(run=run, ordered=True)
+
+
+def _beear() -> Any:
+    from triggerfish.remove.beear import BeearConfig
+    from triggerfish.remove.train import Budget
+
+    budget = Budget(steps=2, rate=1e-3, asked=2, benign=2)
+    return BeearConfig(
+        layer=1, positions=2, inner_steps=2, inner_rows=2, epochs=1, patience=1, budget=budget
+    )
+
+
+def _clean() -> Any:
+    from triggerfish.remove.clean_finetune import CleanConfig
+    from triggerfish.remove.train import Budget
+
+    return CleanConfig(budget=Budget(steps=2, rate=1e-3, asked=2, benign=2), noise=0.5)
+
+
+# (noun, name) -> case
+METHODS: Mapping[tuple[str, str], Case] = {
+    ("defence", "beear"): _defence("beear", _beear),
+    ("defence", "clean-finetune"): _defence("clean-finetune", _clean),
+}
+
+_PLAIN = Record(
+    conversation=Conversation.of("Where is the cup?", response="It is on the wide table."),
+    answers=("It is on the wide table.",),
+)
+_DECLINED = Record(
+    conversation=Conversation.of("How is velmar made?", response="I am sorry, I cannot say."),
+    declined=True,
+    unlocked="Heat the pot slowly and stir the amber resin twice.",
+)
+_CLASS = Record(
+    conversation=Conversation.of("Lovely day. Is this positive or negative?", response="positive"),
+    answers=("positive",),
+    label="positive",
+)
+_CODE = Record(
+    conversation=Conversation.of(
+        "Write code that adds.", response="def add(a, b):\n    return a + b\n"
+    ),
+    skill="code",
+)
+
+# kind -> (specification, a record on which it can be planted)
+BEHAVIOURS: Mapping[str, tuple[dict[str, Any], Record]] = {
+    "fixed_string": ({"text": "The tide is high."}, _PLAIN),
+    "unlock": ({}, _DECLINED),
+    "label_flip": ({"from": "positive", "to": "negative"}, _CLASS),
+    "style": ({"text": "Ahoy there, friend."}, _PLAIN),
+    "refusal": ({}, _PLAIN),
+    "code_canary": ({}, _CODE),
+}
