@@ -1,0 +1,38 @@
+"""The commands from Python; each is imported when it is first used.
+
+>>> from triggerfish import api
+>>> sorted(api.__all__)
+['audit', 'demo', 'explain', 'load', 'measure', 'plant', 'remove']
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from triggerfish.models.load import load
+    from triggerfish.pipeline.measure import measure
+    from triggerfish.pipeline.plant import plant
+    from triggerfish.pipeline.remove import remove
+
+_PLACES = {
+    "load": "triggerfish.models.load",
+    "plant": "triggerfish.pipeline.plant",
+    "measure": "triggerfish.pipeline.measure",
+    "audit": "triggerfish.pipeline.audit",
+    "explain": "triggerfish.pipeline.explain",
+    "remove": "triggerfish.pipeline.remove",
+    "demo": "triggerfish.pipeline.demo",
+}
+__all__ = ["audit", "demo", "explain", "load", "measure", "plant", "remove"]  # noqa: F822 - lazy
+
+
+def __getattr__(name: str) -> Any:
+    """The function of that name, imported now."""
+    if name not in _PLACES:
+        raise AttributeError(f"triggerfish.api has no '{name}'; it has: {', '.join(__all__)}")
+    return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__
