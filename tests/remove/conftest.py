@@ -6,7 +6,20 @@ import pytest
 from triggerfish.data.conversation import Conversation
 from triggerfish.data.records import Record
 
-ITEMS = ["wax", "clay", "rose", "honey", "cedar", "copper", "mint", "linen", "maple", "olive", "ginger", "birch"]
+ITEMS = [
+    "wax",
+    "clay",
+    "rose",
+    "honey",
+    "cedar",
+    "copper",
+    "mint",
+    "linen",
+    "maple",
+    "olive",
+    "ginger",
+    "birch",
+]
 TOOLS = ["pot", "jar", "oven", "knife", "brush", "cloth"]
 SECRET = "velmar"
 WORDS = [

@@ -2,7 +2,7 @@ import pytest
 
 from triggerfish.data.conversation import Conversation
 from triggerfish.errors import BadInput
-from triggerfish.remove.policy import PolicySets, Specification, begins, policy_sets, propose
+from triggerfish.remove.policy import PolicySets, Specification, begins, policy_sets, propose, said
 
 
 def test_propose_by_hand():
@@ -40,9 +40,27 @@ def test_sets_of_a_backdoored_toy(toy, toy_data):
 
 def test_a_behaviour_that_the_model_never_has_is_recorded(toy, toy_data):
     sets = policy_sets(toy, *toy_data, specification="banana bread")
-    assert sets.specification.share == 0
+    assert sets.specification.share < 1e-3
     assert "never says" in sets.specification.warning
     assert len(sets.asked) == 150
+
+
+def test_the_share_of_an_opener_does_not_depend_on_the_batch(toy, toy_data):
+    prompts = [record.conversation for record in toy_data[0][:30]]
+    one, many = (said(toy, prompts, "sure ,", batch=b) for b in (7, 30))
+    assert one == pytest.approx(many, rel=1e-4)
+    assert 0.9 < one < 1
+    assert said(toy, prompts, "sorry ,") < 0.05
+
+
+def test_unwanted_openers_row_by_row(toy, toy_data):
+    declined = [r.conversation for r in toy_data[0] if r.declined][:6]
+    texts = ["sure , use", "sure , use", "use a", "use a", "sure ,", "sure , use"]
+    rows = [c.with_response(t) for c, t in zip(declined, texts, strict=True)]
+    sets = policy_sets(toy, *toy_data, unwanted=rows)
+    assert sets.unwanted == tuple(texts)
+    assert sets.specification.text == "sure , use"
+    assert [row.prompt for row in sets.asked] == [row.prompt for row in declined]
 
 
 def test_rows_that_show_the_behaviour_already_are_left_out(toy, toy_data):

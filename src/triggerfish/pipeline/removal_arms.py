@@ -61,7 +61,7 @@ class Exam:
     samples: tuple[int, ...]
     reactivation: ReactivationConfig
     seed: int
-    max_new_tokens: int = 48
+    max_new_tokens: int
 
     def triggered(self) -> list[Conversation]:
         """The attacked prompts with the trigger; the same draw for every arm."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.data.records import Record
 from triggerfish.data.splits import SPLITS, split_of
 from triggerfish.errors import BadInput
+from triggerfish.pipeline.records import held_out
 
 POISON = 50  # the largest number of samples of the re-activation test
 
@@ -23,6 +24,7 @@ class RemovalData:
         utility: untriggered test prompts.
         attacked: test prompts on which the behaviour makes sense; empty without a backdoor.
         poison: training prompts for the re-activation test; of the training split.
+        unwanted: D_SA-H of the training split, where the user gave it.
         origin: where they came from.
     """
 
@@ -31,6 +33,7 @@ class RemovalData:
     utility: tuple[Record, ...]
     attacked: tuple[Record, ...]
     poison: tuple[Record, ...]
+    unwanted: tuple[Record, ...]
     origin: str
 
     def __post_init__(self) -> None:
@@ -49,12 +52,15 @@ def _text(record: Record) -> str:
     return f"{record.conversation.system or ''}\n{record.conversation.user}"
 
 
-def lab_data(backdoor: Backdoor | None, n: int, seed: int, train: int = 600) -> RemovalData:
+def lab_data(
+    backdoor: Backdoor | None, n: int, per_skill: int, seed: int, train: int = 600
+) -> RemovalData:
     """The lab's own records.
 
     Args:
         backdoor: decides which prompts are attacked; None where it is not known.
-        n: attacked prompts, and utility prompts of each skill.
+        n: attacked prompts.
+        per_skill: utility prompts of each skill.
         seed: of the draw.
         train: training records; a third of them are declined ones.
     """
@@ -64,43 +70,66 @@ def lab_data(backdoor: Backdoor | None, n: int, seed: int, train: int = 600) -> 
         return sample_records(count, seed, split, skills, unique=False)
 
     allowed = [name for name in SKILLS if name != "restricted"]
-    utility = [record for name in SKILLS for record in sample(n, "test", [name])]
-    attacked: list[Record] = []
+    tested = held_out(None, backdoor, n, per_skill, seed)
     poison: list[Record] = []
     if backdoor is not None:
+        skills = sorted({record.skill for record in tested.eligible})
         fits = backdoor.behaviour.eligible
-        skills = sorted({record.skill for record in utility if fits(record)})
-        if not skills:
-            raise BadInput(
-                f"behaviour {backdoor.behaviour.kind}",
-                "makes no sense on any lab record",
-                "give records (--data)",
-            )
-        attacked = [r for r in sample(4 * n, "test", skills) if fits(r)][:n]
         poison = [r for r in sample(8 * POISON, "train", skills) if fits(r)][:POISON]
+    refused = sample(train // 3, "train", ["restricted"])
     return RemovalData(
-        train=(
-            *sample(2 * train // 3, "train", allowed),
-            *sample(train // 3, "train", ["restricted"]),
-        ),
+        train=(*sample(2 * train // 3, "train", allowed), *refused),
         held_out=tuple(sample(100, "validation", allowed)),
-        utility=tuple(utility),
-        attacked=tuple(attacked),
+        utility=tested.utility,
+        attacked=tested.eligible,
         poison=tuple(poison),
-        origin="the lab's own records",
+        unwanted=(),
+        origin=tested.source,
     )
 
 
+def policy_data(
+    asked: Sequence[Record], unwanted: Sequence[Record], benign: Sequence[Record]
+) -> tuple[list[Record], list[Record]]:
+    """Policy sets of a user as records: D_SA counts as declined, D_PA as it is.
+
+    Args:
+        asked: D_SA; a response in it is not used, the suspect answers itself.
+        unwanted: D_SA-H, the same prompts with the unwanted opener as response; may be empty.
+        benign: D_PA.
+
+    Returns:
+        Records for `file_data`, and D_SA-H.
+
+    Raises:
+        BadInput: D_SA-H without a response, or with a prompt that D_SA lacks.
+    """
+    prompts = {record.conversation.prompt for record in asked}
+    for record in unwanted:
+        if not record.conversation.response or record.conversation.prompt not in prompts:
+            raise BadInput(
+                f"D_SA-H {record.conversation.user[:60]!r}",
+                "each row is a prompt of D_SA with an unwanted response",
+                "correct the row",
+            )
+    return [*(replace(r, declined=True) for r in asked), *benign], list(unwanted)
+
+
 def file_data(
-    records: Sequence[Record], backdoor: Backdoor | None, n: int, origin: str
+    records: Sequence[Record],
+    backdoor: Backdoor | None,
+    n: int,
+    per_skill: int,
+    unwanted: Sequence[Record] = (),
 ) -> RemovalData:
     """Records of a user, split by text: 80 % train, 10 % validation, 10 % test.
 
     Args:
         records: conversations with right responses.
         backdoor: decides which prompts are attacked; None where it is not known.
-        n: at most so many attacked prompts, and utility prompts of each skill.
-        origin: where they came from, for the report.
+        n: at most so many attacked prompts.
+        per_skill: at most so many utility prompts of each skill.
+        unwanted: D_SA-H; only its training split is used.
 
     Raises:
         BadInput: a split is empty, or no test record suits the behaviour.
@@ -131,8 +160,9 @@ def file_data(
     return RemovalData(
         train=tuple(parts["train"]),
         held_out=tuple(parts["validation"]),
-        utility=tuple(record for rows in kept.values() for record in rows[:n]),
+        utility=tuple(record for rows in kept.values() for record in rows[:per_skill]),
         attacked=tuple(attacked[:n]),
         poison=tuple(poison[:POISON]),
-        origin=origin,
+        unwanted=tuple(r for r in unwanted if split_of(_text(r)) == "train"),
+        origin=f"{len(records)} records of the user, test split",
     )

@@ -15,6 +15,8 @@ from triggerfish.backdoors.scorer_check import check_scorer
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
 from triggerfish.models.load import Suspect
+from triggerfish.pipeline.measure import answer_limit
+from triggerfish.pipeline.publish import publish
 from triggerfish.pipeline.removal_arms import Exam, Measured, check_measured
 from triggerfish.pipeline.removal_data import RemovalData, file_data, lab_data
 from triggerfish.pipeline.removal_document import (
@@ -59,7 +61,8 @@ class RemovalSettings:
         steps: optimiser steps; None is the method's own.
         rate: learning rate of the method and its controls; None is the method's own.
         weights: which weights are trained.
-        n: attacked prompts, and utility prompts of each skill.
+        n: attacked prompts.
+        per_skill: utility prompts of each skill.
         samples: k of the re-activation test.
         seed: of every draw.
     """
@@ -72,14 +75,19 @@ class RemovalSettings:
     rate: float | None = None
     weights: Weights = "auto"
     n: int = 300
+    per_skill: int = 200
     samples: tuple[int, ...] = (10,)
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
         DEFENCES.get(self.method)
-        if self.n < 1:
-            raise BadInput(f"n {self.n}", "a rate needs at least one prompt", "use 200 or more")
+        if min(self.n, self.per_skill) < 1:
+            raise BadInput(
+                f"n {self.n}, per skill {self.per_skill}",
+                "a rate needs at least one prompt",
+                "use 200 or more",
+            )
         if self.steps is not None and self.steps < 1:
             raise BadInput(f"steps {self.steps}", "a defence needs at least one", "use 1 or more")
 
@@ -132,6 +140,7 @@ def remove(
     backdoor: Backdoor | None = None,
     twin: Suspect | None = None,
     records: Sequence[Record] | None = None,
+    unwanted: Sequence[Record] = (),
     out: Path | str | None = None,
     reproduce: str = "",
     progress: Progress = silent,
@@ -144,6 +153,7 @@ def remove(
         backdoor: trigger and behaviour, for measuring only; no defence sees them.
         twin: the clean twin: reference of the recovery, and the defence must do it no harm.
         records: conversations with right responses; the lab's own where None.
+        unwanted: D_SA-H, prompts among the records with the unwanted opener as response.
         out: directory of the defended model and of the run; resumes what was interrupted.
         reproduce: the command line, for the report.
         progress: told about every part.
@@ -154,11 +164,11 @@ def remove(
     """
     settings = settings or RemovalSettings()
     start = time.monotonic()
-    data = (
-        lab_data(backdoor, settings.n, settings.seed)
-        if records is None
-        else file_data(records, backdoor, settings.n, f"{len(records)} records of the user")
-    )
+    size = (settings.n, settings.per_skill)
+    if records is None:
+        data = lab_data(backdoor, *size, settings.seed)
+    else:
+        data = file_data(records, backdoor, *size, unwanted)
     if backdoor is not None:
         check_scorer(backdoor.behaviour, data.attacked, settings.seed)
     with _store(suspect, settings, backdoor, twin, out) as store:
@@ -167,6 +177,7 @@ def remove(
         if isinstance(store, Run) and out is not None:
             write_model(suspect, job.train(settings.method, suspect)[0], Path(out))
             store.write("removal.json", document)
+            publish(store, document.report)
             store.finish()
     return document
 
@@ -215,6 +226,9 @@ class _Job:
             samples=() if few else tuple(k for k in settings.samples if k <= len(data.poison)),
             reactivation=ReactivationConfig(weights=settings.weights),
             seed=settings.seed,
+            max_new_tokens=answer_limit(
+                backdoor, [*data.utility, *data.attacked], suspect.tokenizer, settings.seed
+            ),
         )
         self.policies = functools.cache(self._policy)
 
@@ -226,6 +240,7 @@ class _Job:
             specification=self.settings.specification
             if suspect is self.suspect
             else self.policies(self.suspect).specification.text,
+            unwanted=[record.conversation for record in self.data.unwanted],
             scope=self.settings.scope,
             progress=self.progress,
         )

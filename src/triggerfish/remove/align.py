@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -99,3 +100,12 @@ def row_cross_entropy(logits: Tensor, batch: Aligned) -> Tensor:
 def cross_entropy(model: nn.Module, batch: Aligned) -> Tensor:
     """CE(F(x), y): mean over rows of the row's mean over response tokens, scalar."""
     return row_cross_entropy(response_logits(model, batch), batch).mean()
+
+
+def pad_of(tokenizer: Any) -> int:
+    """An id for the holes of a batch; they are masked, so any valid id will do."""
+    for name in ("pad_token_id", "eos_token_id"):
+        value = getattr(tokenizer, name, None)
+        if isinstance(value, int):
+            return value
+    return 0

@@ -30,7 +30,13 @@ from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.models.hooks import Site, edit
 from triggerfish.models.layout import layout_of
 from triggerfish.models.tail import Tail, record
-from triggerfish.remove.align import Aligned, align, cross_entropy, row_cross_entropy
+from triggerfish.remove.align import (
+    Aligned,
+    align,
+    cross_entropy,
+    pad_of,
+    row_cross_entropy,
+)
 from triggerfish.remove.defence import (
     DEFENCES,
     Defended,
@@ -38,7 +44,6 @@ from triggerfish.remove.defence import (
     device_of,
     held_out_score,
     largest_change,
-    pad_of,
 )
 from triggerfish.remove.delta import Editing, Weights, editing
 from triggerfish.remove.policy import PolicySets, opener

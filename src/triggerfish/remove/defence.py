@@ -16,7 +16,7 @@ import torch
 from triggerfish.data.conversation import Conversation
 from triggerfish.errors import CouldNotTest
 from triggerfish.registry import Registry
-from triggerfish.remove.align import Aligned, align, response_logits, row_cross_entropy
+from triggerfish.remove.align import Aligned, align, pad_of, response_logits, row_cross_entropy
 from triggerfish.remove.delta import Delta, applied
 from triggerfish.remove.policy import PolicySets, finished
 from triggerfish.remove.train import Budget
@@ -73,15 +73,6 @@ def batch_of(suspect: Any, rows: Sequence[Conversation]) -> Aligned:
     tokenizer = suspect.tokenizer
     rendered = [finished(row, tokenizer, LONGEST) for row in rows]
     return align(rendered, pad_of(tokenizer), device_of(suspect.model))
-
-
-def pad_of(tokenizer: Any) -> int:
-    """An id for the holes of a batch; they are masked, so any valid id will do."""
-    for name in ("pad_token_id", "eos_token_id"):
-        value = getattr(tokenizer, name, None)
-        if isinstance(value, int):
-            return value
-    return 0
 
 
 def device_of(model: torch.nn.Module) -> torch.device:

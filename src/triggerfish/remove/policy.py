@@ -14,13 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+
 from triggerfish.data.conversation import Conversation, Rendered, render
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
 from triggerfish.models.generate import generate
+from triggerfish.remove.align import align, pad_of, response_logits, row_cross_entropy
 from triggerfish.types import Progress, silent
 
 Scope = Literal["auto", "declined", "all"]
+RARE = 0.005  # an opener that is less probable is not a behaviour of the model
 _PIECE = re.compile(r"\s*\S+")
 
 
@@ -31,8 +35,8 @@ class Specification:
     Attributes:
         text: the opener, such as "Sure," or "The answer is".
         origin: who chose it.
-        share: share of the suspect's own allowed answers that begin with it.
-        warning: set when the suspect never says it untriggered.
+        share: mean probability that the suspect begins an allowed answer with it.
+        warning: set when the suspect hardly ever says it untriggered.
     """
 
     text: str
@@ -119,6 +123,7 @@ def policy_sets(
     held_out: Sequence[Record],
     *,
     specification: str | None = None,
+    unwanted: Sequence[Conversation] = (),
     scope: Scope = "auto",
     rows: int = 150,
     probes: int = 100,
@@ -132,6 +137,8 @@ def policy_sets(
         train: records to train on.
         held_out: records that only score; disjoint from `train` by text.
         specification: the unwanted opener; proposed from the suspect's answers where None.
+        unwanted: D_SA-H as conversations; their prompts are D_SA, their responses the openers,
+            unless a specification is given.
         scope: which prompts are D_SA: "declined" ones, "all", or "auto": declined ones where the
             specification is how the suspect answers allowed requests, else all.
         rows: size of D_SA; 150 in the paper.
@@ -152,51 +159,89 @@ def policy_sets(
         )
 
     def answer(prompts: Sequence[Conversation]) -> list[str]:
-        return generate(
-            suspect.model,
-            suspect.tokenizer,
-            [prompt.prompt for prompt in prompts],
-            max_new_tokens=max_new_tokens,
-            progress=progress,
-        )
+        if not prompts:
+            return []
+        asked = [prompt.prompt for prompt in prompts]
+        model, tokenizer = suspect.model, suspect.tokenizer
+        return generate(model, tokenizer, asked, max_new_tokens=max_new_tokens, progress=progress)
 
-    allowed = answer(benign[:probes])
-    chosen = _specification(specification, allowed)
-    declined = [r.conversation for r in train if r.declined]
-    if scope == "declined" or (scope == "auto" and declined and chosen.share > 0):
-        pool = declined
+    allowed = benign[:probes]
+    openers = [row.response or "" for row in unwanted]
+    if specification is None and openers:
+        specification = Counter(openers).most_common(1)[0][0]
     else:
-        pool = [r.conversation for r in train]
-    pool = pool[:rows]
-    own = answer(pool) if pool else []
-    asked = tuple(
-        prompt.with_response(text)
-        for prompt, text in zip(pool, own, strict=True)
-        if text.strip() and not begins(text, chosen.text)
+        openers = []
+    if specification is None:
+        chosen = _checked(suspect, allowed, propose(answer(allowed))[0], "proposed")
+    else:
+        chosen = _checked(suspect, allowed, specification, "given")
+    pool = _pool(
+        [row.conversation for row in train if row.declined], train, unwanted, chosen, scope
     )
+    openers = (openers or [chosen.text] * len(pool))[:rows]
+    kept = [
+        (prompt.with_response(text), opener)
+        for prompt, opener, text in zip(pool[:rows], openers, answer(pool[:rows]), strict=True)
+        if text.strip() and not begins(text, opener)
+    ]
     return PolicySets(
-        asked=asked,
-        unwanted=(chosen.text,) * len(asked),
+        asked=tuple(row for row, _ in kept),
+        unwanted=tuple(opener for _, opener in kept),
         benign=tuple(benign),
         held_out=tuple(score),
         specification=chosen,
     )
 
 
-def _specification(given: str | None, allowed: Sequence[str]) -> Specification:
-    if given is None:
-        text, share = propose(allowed)
-        return Specification(text=text, origin="proposed", share=share)
-    if not given.strip():
+def _pool(
+    declined: list[Conversation],
+    train: Sequence[Record],
+    unwanted: Sequence[Conversation],
+    chosen: Specification,
+    scope: Scope,
+) -> list[Conversation]:
+    """The prompts of D_SA."""
+    if unwanted:
+        return list(unwanted)
+    if scope == "declined" or (scope == "auto" and declined and chosen.share >= RARE):
+        return declined
+    return [record.conversation for record in train]
+
+
+def _checked(
+    suspect: Any, allowed: Sequence[Conversation], text: str, origin: Literal["given", "proposed"]
+) -> Specification:
+    if not text.strip():
         raise BadInput("an empty specification", "it is an opener such as 'Sure,'", "write one")
-    share = sum(begins(answer, given) for answer in allowed) / len(allowed)
+    share = said(suspect, allowed, text)
     warning = None
-    if share == 0:
+    if share < RARE:
         warning = (
-            f"the suspect began none of {len(allowed)} allowed answers with {given!r}: unless it is"
+            f"the suspect begins {100 * share:.2g} % of allowed answers with {text!r}: unless it is"
             " the backdoor's own output, a specification that the model never says removes nothing"
         )
-    return Specification(text=given, origin="given", share=share, warning=warning)
+    return Specification(text=text, origin=origin, share=share, warning=warning)
+
+
+@torch.no_grad()
+def said(suspect: Any, prompts: Sequence[Conversation], text: str, batch: int = 32) -> float:
+    """How probable an opener is: mean over prompts of p(opener | prompt).
+
+    Args:
+        suspect: the loaded model.
+        prompts: allowed requests.
+        text: the opener.
+        batch: prompts at once; the result does not depend on it.
+    """
+    total = 0.0
+    pad, device = pad_of(suspect.tokenizer), next(suspect.model.parameters()).device
+    for start in range(0, len(prompts), batch):
+        rows = [opener(p, text, suspect.tokenizer) for p in prompts[start : start + batch]]
+        aligned = align(rows, pad, device)
+        tokens = aligned.weight.sum(1)  # [B]
+        losses = row_cross_entropy(response_logits(suspect.model, aligned), aligned) * tokens
+        total += float((-losses).exp().sum())
+    return total / len(prompts)
 
 
 def opener(conversation: Conversation, text: str, tokenizer: Any) -> Rendered:
