@@ -69,8 +69,9 @@ def test_it_stops_at_the_end_of_the_turn_and_goes_on_for_the_others(tiny_llama):
 
 def _with_control(tokenizer, number):
     class Control:
-        chat_template = tokenizer.chat_template
-        all_special_ids = [*tokenizer.all_special_ids, number]
+        def __init__(self):
+            self.chat_template = tokenizer.chat_template
+            self.all_special_ids = [*tokenizer.all_special_ids, number]
 
         def __getattr__(self, name):
             return getattr(tokenizer, name)
@@ -171,7 +172,7 @@ def test_progress_ends_at_the_total(tiny_llama):
         [*TALKS, *TALKS],
         max_new_tokens=2,
         batch_size=3,
-        progress=lambda done, total, what: seen.append((done, total)),
+        progress=lambda done, total, _: seen.append((done, total)),
     )
     assert seen[-1] == (14, 14)
     assert len(seen) == 3

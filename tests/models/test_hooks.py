@@ -41,7 +41,7 @@ def test_an_edit_changes_the_logits_and_none_leaves_them(tiny_llama, kind):
     clean = model(input_ids=IDS).logits
     with edit(model, {Site(kind, 1): lambda x: x * 0.5}):
         assert not torch.equal(model(input_ids=IDS).logits, clean)
-    with edit(model, {Site(kind, 1): lambda x: None}):
+    with edit(model, {Site(kind, 1): lambda _: None}):
         assert torch.equal(model(input_ids=IDS).logits, clean)
     assert torch.equal(model(input_ids=IDS).logits, clean)
 

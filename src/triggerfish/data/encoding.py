@@ -26,17 +26,11 @@ class Encoder:
         tokenizer: A fast tokenizer of transformers; it is copied, not changed.
 
     Raises:
-        BadInput: The tokenizer has no fast form, or cannot be copied faithfully.
+        BadInput: The tokenizer cannot be copied faithfully.
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        backend = getattr(tokenizer, "backend_tokenizer", None)
-        if backend is None:
-            raise BadInput(
-                f"tokenizer {type(tokenizer).__name__}",
-                "has no fast form",
-                "save it as tokenizer.json",
-            )
+        backend = tokenizer.backend_tokenizer
         self.controls: dict[str, int] = {
             token.content: number
             for number, token in backend.get_added_tokens_decoder().items()
@@ -73,6 +67,10 @@ class Encoder:
         match = self._pattern.search(template_text)
         return None if match is None else (template_text[: match.start()], self.controls[match[0]])
 
+    def after_controls(self, template_text: str) -> str:
+        """Return the text after the last control token."""
+        return self._pattern.split(template_text)[-1]
+
     def hide(self, text: str) -> str:
         """Return a text whose spelled control tokens `named` will not see."""
         if self._pattern.search(text) is None:
@@ -103,10 +101,7 @@ class Encoder:
         return ids
 
     def encode_after(self, named_text: str) -> list[int]:
-        """Return the ids of a text that follows other text, as a response follows its prompt.
-
-        Some tokenizers put a space before the first word of an input; here it is not the first.
-        """
+        """Return the ids of a text that follows a control token."""
         return (
             self.encode(self._anchor + named_text)[1:] if self._anchor else self.encode(named_text)
         )

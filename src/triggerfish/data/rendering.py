@@ -18,9 +18,10 @@ from triggerfish.data.template import TemplateError, TemplateProcess
 from triggerfish.errors import BadInput
 
 DEFAULT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}### {{ message.role | capitalize }}:\n"
-    "{{ message.content }}{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}### Assistant:\n{% endif %}"
+    "{{ bos_token }}{% for message in messages %}"
+    "### {{ message.role | capitalize }}:\n{{ message.content }}"
+    "{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}### Assistant:\n{% endif %}"
 )
 _MARK = "zq81slot{}qz"  # stands for the content of a message while a skeleton is made
 _PROBES = ("Hello there, 3 + 4 = 7?", " \n A line.\n\nAnother: {{ 7 * 7 }} ", "")
@@ -48,13 +49,19 @@ class _Skeleton:
 
 @dataclass(frozen=True)
 class _Frame:
-    """What the template puts around a response: text before, text after, end-of-turn token."""
+    """What the template puts around a response: text before, text after, end-of-turn token.
+
+    Some tokenizers put a space before the first word of a text. A response is no first word where
+    the prompt ends in text, so that text (the context) goes to the tokenizer with it.
+    """
 
     before: str
     after: str
     left: bool
     right: bool
     end: int
+    context: str  # the end of the prompt after its last control token or content
+    context_ids: tuple[int, ...]
 
 
 class Renderer:
@@ -103,10 +110,15 @@ class Renderer:
             return prompt, []
         frame = self._frame(roles)
         content = _stripped(messages[-1][1], frame.left, frame.right)
-        return prompt, [
-            *self._encoder.encode_after(frame.before + content + frame.after),
-            frame.end,
-        ]
+        return prompt, [*self._response(frame, frame.before + content + frame.after), frame.end]
+
+    def _response(self, frame: _Frame, text: str) -> list[int]:
+        """Ids of a response as it follows its prompt."""
+        known = len(frame.context_ids)
+        ids = self._encoder.encode_after(frame.context + text)
+        if tuple(ids[:known]) == frame.context_ids:
+            return ids[known:]
+        return self._encoder.encode_after(text)  # the tokenizer would join it to the prompt
 
     def _prompt_text(self, messages: Messages, roles: tuple[str, ...]) -> str:
         """Text of a prompt, control tokens in their secret names."""
@@ -191,7 +203,10 @@ class Renderer:
         if end is None:
             raise BadInput("tokenizer", "has no token that ends a response", "set its eos_token")
         tail = "" if tail.isspace() else tail
-        return _Frame(self._encoder.named(opening), tail, left, right, end)
+        context = self._encoder.after_controls(_cut(prompt, len(roles) - 1)[0][-1])
+        context_ids = tuple(self._encoder.encode_after(context))
+        named = self._encoder.named(opening)
+        return _Frame(named, tail, left, right, end, context, context_ids)
 
     def _run(self, messages: Messages, prompt: bool) -> str:
         documents = [{"role": role, "content": content} for role, content in messages]
@@ -219,6 +234,10 @@ def own_template(tokenizer: Any) -> str | None:
 
 def renderer_of(tokenizer: Any) -> Renderer:
     """Return the renderer of a tokenizer, made once and again after its template changed."""
+    if getattr(tokenizer, "backend_tokenizer", None) is None:
+        raise BadInput(
+            f"tokenizer {type(tokenizer).__name__}", "has no fast form", "save it as tokenizer.json"
+        )
     renderer = _RENDERERS.get(tokenizer)
     if renderer is None or renderer.source != (tokenizer.chat_template, len(tokenizer)):
         renderer = _RENDERERS[tokenizer] = Renderer(tokenizer)

@@ -83,7 +83,7 @@ def _environment() -> Any:
     class Generation(Extension):
         """The tag ``generation`` marks assistant text; it changes nothing here."""
 
-        tags = {"generation"}  # noqa: RUF012 - as jinja declares it
+        tags = {"generation"}
 
         def parse(self, parser: Any) -> Any:
             line = next(parser.stream).lineno

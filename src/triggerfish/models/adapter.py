@@ -78,7 +78,15 @@ def check_finite(tensors: Any, where: str) -> None:
 
 @contextmanager
 def switched_off(wrapped: Any) -> Iterator[None]:
-    """Run the base without its adapter; restores the state and every ``requires_grad``."""
+    """Run the base without its adapter; restores the state and every ``requires_grad``.
+
+    Contexts may be nested: the adapter comes back when the outermost ends.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    if any(isinstance(m, BaseTunerLayer) and m.disable_adapters for m in wrapped.modules()):
+        yield
+        return
     gradients = [(p, p.requires_grad) for p in wrapped.parameters()]
     wrapped.base_model.disable_adapter_layers()
     try:

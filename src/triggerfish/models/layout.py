@@ -188,7 +188,7 @@ def check_architecture(model_type: object) -> None:
     Raises:
         BadInput: The message lists the known architectures.
     """
-    if model_type not in _KNOWN:
+    if model_type not in KNOWN_ARCHITECTURES:
         raise BadInput(
             f"architecture {model_type!r}",
             "is not known",
