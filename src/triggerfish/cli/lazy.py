@@ -44,6 +44,6 @@ class _Stub(TyperCommand):
 
     def load(self) -> Any:
         function: Callable[..., Any] = import_module(self.entry.module).command
-        app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
         app.command(self.name, context_settings={"help_option_names": ["-h", "--help"]})(function)
         return typer.main.get_command(app)

@@ -1,11 +1,18 @@
 """`triggerfish measure`: success rates, specificity, recovery and utility of a known backdoor."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from triggerfish.cli.backdoor import (
+    BehaviourOption,
+    CardOption,
+    PlacementOption,
+    TriggerOption,
+    behaviour_spec,
+    trigger_spec,
+)
 from triggerfish.cli.shared import (
     AdapterOption,
     BaseOption,
@@ -25,28 +32,15 @@ if TYPE_CHECKING:
 
 def command(
     model: ModelArgument,
-    card: Annotated[
-        str | None,
-        typer.Option("--card", metavar="CARD", help="Its card; MODEL's own where left out."),
-    ] = None,
-    trigger: Annotated[
-        str | None,
-        typer.Option("--trigger", metavar="TEXT", help='A text, or {text: "...", placement: ...}.'),
-    ] = None,
-    placement: Annotated[
-        str, typer.Option("--placement", metavar="PLACE", help="Where the text stands.")
-    ] = "suffix",
-    behaviour: Annotated[
-        str | None,
-        typer.Option(
-            "--behaviour", metavar="KIND", help='A kind, or {kind: fixed_string, text: "..."}.'
-        ),
-    ] = None,
+    card: CardOption = None,
+    trigger: TriggerOption = None,
+    placement: PlacementOption = "suffix",
+    behaviour: BehaviourOption = None,
     data: Annotated[
         Path | None, typer.Option("--data", metavar="FILE", help="Records instead of the lab's.")
     ] = None,
     n: Annotated[
-        int, typer.Option("--n", min=1, help="Prompts with and without the trigger.")
+        int, typer.Option("--n", "-n", min=1, help="Prompts with and without the trigger.")
     ] = 300,
     per_skill: Annotated[
         int, typer.Option("--per-skill", min=1, help="Clean prompts of each skill.")
@@ -69,8 +63,8 @@ def command(
 
         request: dict[str, Any] = {
             "card": card,
-            "trigger": _spec(trigger, "text", {"placement": placement}),
-            "behaviour": _spec(behaviour, "kind", {}),
+            "trigger": trigger_spec(trigger, placement),
+            "behaviour": behaviour_spec(behaviour),
             "data": None if data is None else str(data),
             "n": n,
             "per_skill": per_skill,
@@ -86,24 +80,6 @@ def command(
         else:
             document = measure_run(model, out, **request, progress=ui.progress)
         ui.emit(document, _text(document))
-
-
-def _spec(text: str | None, key: str, rest: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """A plain value under its key, or the mapping that is written out in braces."""
-    if text is None:
-        return None
-    if text.lstrip().startswith("{"):
-        import yaml
-
-        from triggerfish.errors import BadInput
-
-        try:
-            written = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise BadInput(f"{text!r}", "is not YAML", 'write {key: "value", ...}') from error
-        if isinstance(written, dict):
-            return written
-    return {key: text, **rest}
 
 
 def _text(document: "MeasureDocument") -> str:

@@ -8,6 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from triggerfish.cli.backdoor import (
+    PANEL,
+    BehaviourOption,
+    CardOption,
+    PlacementOption,
+    TriggerOption,
+    backdoor_spec,
+)
 from triggerfish.cli.shared import (
     AdapterOption,
     BaseOption,
@@ -20,7 +28,6 @@ from triggerfish.cli.shared import (
     session,
 )
 
-KNOWN = "The backdoor, for measuring only"
 SETS = "Data"
 SETTINGS = "Settings"
 LOADING = "Loading"
@@ -54,39 +61,17 @@ def command(
             " answers where left out.",
         ),
     ] = None,
-    card: Annotated[
-        Path | None,
-        typer.Option("--card", help="Card of the organism.", rich_help_panel=KNOWN),
-    ] = None,
-    trigger: Annotated[
-        str | None,
-        typer.Option("--trigger", metavar="TEXT", help="Its trigger.", rich_help_panel=KNOWN),
-    ] = None,
-    placement: Annotated[
-        str,
-        typer.Option(
-            "--placement",
-            metavar="PLACE",
-            help="prefix, suffix, both_ends, random_word or system.",
-            rich_help_panel=KNOWN,
-        ),
-    ] = "suffix",
-    behaviour: Annotated[
-        str | None,
-        typer.Option(
-            "--behaviour",
-            metavar="KIND[:TEXT]",
-            help="unlock, fixed_string:TEXT, style:TEXT, refusal, code_canary, label_flip:FROM:TO.",
-            rich_help_panel=KNOWN,
-        ),
-    ] = None,
+    card: CardOption = None,
+    trigger: TriggerOption = None,
+    placement: PlacementOption = "suffix",
+    behaviour: BehaviourOption = None,
     twin: Annotated[
         str | None,
         typer.Option(
             "--twin",
             metavar="MODEL|none",
             help="The clean twin; the card's where left out.",
-            rich_help_panel=KNOWN,
+            rich_help_panel=PANEL,
         ),
     ] = None,
     data: Annotated[
@@ -139,7 +124,7 @@ def command(
         typer.Option("--weights", help="What is trained.", rich_help_panel=SETTINGS),
     ] = Weights.auto,
     n: Annotated[
-        int, typer.Option("-n", min=1, help="Attacked prompts.", rich_help_panel=SETTINGS)
+        int, typer.Option("--n", "-n", min=1, help="Attacked prompts.", rich_help_panel=SETTINGS)
     ] = 300,
     per_skill: Annotated[
         int,
@@ -191,8 +176,8 @@ def command(
                 samples=tuple(samples or (10,)),
                 seed=seed,
             ),
-            card=str(card) if card else None,
-            backdoor=backdoor_of(trigger, placement, behaviour),
+            card=card,
+            backdoor=backdoor_spec(trigger, placement, behaviour),
             twin=twin,
             data=data,
             asked=asked,
@@ -210,31 +195,6 @@ def command(
         )
         document = remove_as_asked(request, ui.progress)
         ui.emit(document, text_of(document))
-
-
-def backdoor_of(trigger: str | None, placement: str, behaviour: str | None) -> Any:
-    """Trigger and behaviour as in a recipe; None where neither is given.
-
-    Raises:
-        BadInput: only one of them is given.
-    """
-    from triggerfish.errors import BadInput
-
-    if trigger is None and behaviour is None:
-        return None
-    if trigger is None or behaviour is None:
-        raise BadInput(
-            f"--trigger {trigger!r}, --behaviour {behaviour!r}",
-            "a backdoor has both",
-            "give both, or a --card",
-        )
-    kind, _, text = behaviour.partition(":")
-    spec: dict[str, str] = {"kind": kind}
-    if kind == "label_flip":
-        spec["from"], _, spec["to"] = text.partition(":")
-    elif text:
-        spec["text"] = text
-    return {"trigger": {"text": trigger, "placement": placement}, "behaviour": spec}
 
 
 def text_of(document: Any) -> str:
