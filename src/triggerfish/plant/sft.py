@@ -7,6 +7,7 @@ truncates nothing. It seeds the global generators; they are put back as they wer
 import os
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,7 +76,11 @@ def train(
             f"{len(rows)} training rows", "must be there and all have a response", "give rows"
         )
     plan = batch_plan(lengths or [len(r.ids) for r in rows], method.batch_size, method.steps, seed)
-    with isolated_randomness(), tempfile.TemporaryDirectory(prefix="triggerfish-") as place:
+    with (
+        quiet_library(),
+        isolated_randomness(),
+        tempfile.TemporaryDirectory(prefix="triggerfish-") as place,
+    ):
         trainer = _trainer(model, tokenizer, rows, plan, method, seed, place, (progress, what))
         start = time.monotonic()
         trainer.train()
@@ -118,7 +123,7 @@ def collate(rows: Sequence[Rendered], loss_on: str, pad: int) -> dict[str, Tenso
 
     Returns:
         `input_ids`, `attention_mask`, `position_ids` and `labels`, each [B, T]; `labels` is -100
-        outside the loss.
+        outside the loss, and for the first token, which nothing predicts.
     """
     longest = max(len(row.ids) for row in rows)
     ids = torch.full((len(rows), longest), pad, dtype=torch.long)  # [B, T]
@@ -128,7 +133,7 @@ def collate(rows: Sequence[Rendered], loss_on: str, pad: int) -> dict[str, Tenso
         own = torch.tensor(row.ids, dtype=torch.long)
         ids[place, longest - len(own) :] = own
         mask[place, longest - len(own) :] = 1
-        skipped = row.prompt_length if loss_on == "response" else 0
+        skipped = row.prompt_length if loss_on == "response" else 1
         labels[place, longest - len(own) + skipped :] = own[skipped:]
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     return {
@@ -152,6 +157,21 @@ def isolated_randomness() -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy_state)  # noqa: NPY002 - as above
+
+
+@contextmanager
+def quiet_library() -> Iterator[None]:
+    """Keep what transformers says about its own defaults from the user."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def lora_config(method: Method) -> Any:
