@@ -19,10 +19,13 @@ env: $(STAMP) ## create the environment
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 was found: install one, or run make PYTHON=/path/to/python3"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet "$(TORCH)"
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[plant,dev]'
+	@echo "Making the environment in $(VENV); this takes a few minutes, once."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "  $(TORCH) ..."
+	@$(BIN)/python -m pip install --quiet "$(TORCH)"
+	@echo "  everything else ..."
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[plant,dev]'
 	@touch $@
 
 demo: $(STAMP) ## plant a backdoor, find it blind, explain it, remove it, prove it
