@@ -131,10 +131,11 @@ def _prepare(recipe: Recipe, suspect: Suspect, device: str, progress: Progress) 
         )
     backdoor = recipe.planted
     records = training_records(recipe.data, backdoor, recipe.drawn, recipe.rate, recipe.seed)
+    if backdoor is not None:
+        check_trigger(backdoor.trigger, suspect.tokenizer, suspect.layout.context, records)
     held = held_out(recipe.data, backdoor, PROMPTS, PER_SKILL, recipe.seed)
     scorer = None
     if backdoor is not None:
-        check_trigger(backdoor.trigger, suspect.tokenizer, suspect.layout.context, records)
         scorer = check_scorer(backdoor.behaviour, held.eligible, recipe.seed)
     mixed = mix(records, backdoor, recipe.rate, recipe.noise, recipe.seed)
     directory = Path(suspect.source["directory"])
