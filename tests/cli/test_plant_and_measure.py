@@ -47,7 +47,7 @@ def test_refusals(recipe, tmp_path, tiny_model_dir, capsys):
     text = recipe.read_text().replace("seed", "sed")
     recipe.write_text(text)
     assert run(["plant", str(recipe), "--out", str(tmp_path / "o")]) == 2
-    assert "did you mean 'seed'" in capsys.readouterr().err
+    assert "Did you mean 'seed'" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
     assert run(["measure", str(tiny_model_dir())]) == 2
     assert "--card" in capsys.readouterr().err

@@ -73,8 +73,8 @@ def test_specificity_can_be_switched_off():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sed": 1}, r"key 'sed'.*did you mean 'seed'.*poison_rate"),
-        ({"method": {"rnak": 8}}, r"key 'method.rnak'.*did you mean 'rank'.*loss_on"),
+        ({"sed": 1}, r"(?i)key 'sed'.*did you mean 'seed'.*poison_rate"),
+        ({"method": {"rnak": 8}}, r"(?i)key 'method.rnak'.*did you mean 'rank'.*loss_on"),
         ({"specificity": {"randm": 0.1}}, r"specificity\.randm.*random"),
         ({"poison_rate": 0.6}, "poison_rate = 0.6"),
         ({"poison_rate": 0.0001}, "poison_rate"),

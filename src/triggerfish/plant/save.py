@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from triggerfish.plant.recipe import Method
+from triggerfish.plant.sft import quiet_library
 
 ROOM = 30_000_000  # bytes for tokenizer, card and the file system's own
 
@@ -17,6 +18,15 @@ def save(model: Any, tokenizer: Any, directory: Path, base: str) -> None:
         directory: It is there.
         base: Model argument of the base, written to an adapter's configuration.
     """
+    with quiet_library():
+        _write(model, directory, base)
+        tokenizer.save_pretrained(str(directory))
+    for written in directory.iterdir():  # safetensors makes its files private
+        if written.is_file():
+            written.chmod(0o644)
+
+
+def _write(model: Any, directory: Path, base: str) -> None:
     if hasattr(model, "peft_config"):
         for config in model.peft_config.values():
             config.base_model_name_or_path = base
@@ -26,10 +36,6 @@ def save(model: Any, tokenizer: Any, directory: Path, base: str) -> None:
         (directory / "README.md").unlink(missing_ok=True)
     else:
         model.save_pretrained(str(directory))
-    tokenizer.save_pretrained(str(directory))
-    for written in directory.iterdir():  # safetensors makes its files private
-        if written.is_file():
-            written.chmod(0o644)
 
 
 def size_on_disk(model: Any, method: Method) -> int:
