@@ -115,7 +115,9 @@ def test_nothing_is_wider_than_the_screen(tmp_path: Path, browse, width: int, wh
     open_page = re.sub(r"<meta http-equiv[^>]*>", "", text)
     quoted = open_page.replace("\\", "\\\\").replace("`", "\\`").replace("$", "\\$")
     quoted = quoted.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-    holder = f"<!doctype html><title>none</title><script>const page=`{quoted}`</script><body>{probe}"
+    holder = (
+        f"<!doctype html><title>none</title><script>const page=`{quoted}`</script><body>{probe}"
+    )
     dom = browse(page(tmp_path, holder), "--dump-dom", "--window-size=1400,900")
     found = re.search(r"<title>(\d+) of (\d+)</title>", dom)
     assert found, dom[:300]

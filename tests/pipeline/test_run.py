@@ -117,7 +117,11 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     assert log.read_bytes().startswith(whole)
     assert [row["n"] for row in events(tmp_path / "run")] == list(range(5))
     assert [row["event"] for row in events(tmp_path / "run")] == [
-        "opened", "candidate", "closed", "resumed", "closed",
+        "opened",
+        "candidate",
+        "closed",
+        "resumed",
+        "closed",
     ]
 
 
