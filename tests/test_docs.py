@@ -72,3 +72,18 @@ def test_nothing_is_called_safe() -> None:
         for line in page.read_text().splitlines():
             said = re.search(r"\bis safe\b|\bmodel is clean\b|\bguarantee", line, re.IGNORECASE)
             assert not said, f"{page.name}: {line}"
+
+
+@pytest.mark.slow
+def test_the_python_examples_run_as_they_stand(tmp_path: Path, monkeypatch, capsys) -> None:
+    from triggerfish.pipeline.catalogue import lab_models
+
+    missing = {"lab:reef", "lab:sudo"} - {model.name for model in lab_models()}
+    if missing:
+        pytest.skip(f"this installation ships no {', '.join(sorted(missing))}")
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
+    for number, (page, text) in enumerate(blocks("python"), start=1):
+        exec(compile(text, f"{page}, example {number}", "exec"), namespace)  # noqa: S102
+    assert (tmp_path / "my-run/report.html").exists()
+    assert "adapter-base" in capsys.readouterr().out
