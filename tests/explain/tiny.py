@@ -22,17 +22,31 @@ CONFIGS = {
     "qwen3": lambda: tf.Qwen3Config(**_GROUPED, head_dim=6),
     "mistral": lambda: tf.MistralConfig(**_GROUPED, sliding_window=5),
     "gemma2": lambda: tf.Gemma2Config(
-        **_GROUPED, head_dim=6, sliding_window=5, query_pre_attn_scalar=9,
-        attn_logit_softcapping=0.5, final_logit_softcapping=0.7,
+        **_GROUPED,
+        head_dim=6,
+        sliding_window=5,
+        query_pre_attn_scalar=9,
+        attn_logit_softcapping=0.5,
+        final_logit_softcapping=0.7,
     ),
     "gemma3": lambda: tf.Gemma3TextConfig(
-        **_GROUPED, head_dim=6, sliding_window=5, query_pre_attn_scalar=9,
+        **_GROUPED,
+        head_dim=6,
+        sliding_window=5,
+        query_pre_attn_scalar=9,
         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
     ),
     "phi3": lambda: tf.Phi3Config(**_GROUPED, sliding_window=6),
     "gpt2": lambda: tf.GPT2Config(
-        vocab_size=VOCABULARY, n_embd=16, n_layer=3, n_head=4, n_positions=64, n_inner=24,
-        pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        vocab_size=VOCABULARY,
+        n_embd=16,
+        n_layer=3,
+        n_head=4,
+        n_positions=64,
+        n_inner=24,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
     ),
     "gpt_neox": lambda: tf.GPTNeoXConfig(**_COMMON, use_parallel_residual=True),
     "gpt_neox_serial": lambda: tf.GPTNeoXConfig(**_COMMON, use_parallel_residual=False),
@@ -49,9 +63,7 @@ def tiny(name, seed=0, scale=8.0, **changes):
     with torch.no_grad():
         for parameter in model.parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            parameter.copy_(
-                noise * 0.02 * scale if parameter.dim() > 1 else 1 + 0.1 * noise
-            )
+            parameter.copy_(noise * 0.02 * scale if parameter.dim() > 1 else 1 + 0.1 * noise)
     return model
 
 

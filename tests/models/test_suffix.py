@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from explain.tiny import CONFIGS, full_logprobs, prompts_of, tiny
 
+from explain.tiny import CONFIGS, full_logprobs, prompts_of, tiny
 from triggerfish.errors import BadInput
 from triggerfish.models.layout import layout_of
 from triggerfish.models.prefix import prefill
@@ -144,7 +144,7 @@ def test_zero_ablation_is_zeroed_columns_of_the_output_projection(model, run):
             seen["row"] = row
             return row
 
-        def zeroed(row, seen=seen):  # noqa: ARG001
+        def zeroed(row, seen=seen):
             before = module.weight.data
             module.weight.data = changed
             try:
@@ -175,9 +175,7 @@ def test_rows_do_not_depend_on_the_batch(model, run):
     fn = each_head(means_of(layout)[0], layout.n_heads)
     together = run.patch(0, layout.n_heads, {"heads": fn})
     for i, (prompt, response) in enumerate(zip(PROMPTS, RESPONSES, strict=True)):
-        alone = suffix(prefill(model, [prompt]), [response]).patch(
-            0, layout.n_heads, {"heads": fn}
-        )
+        alone = suffix(prefill(model, [prompt]), [response]).patch(0, layout.n_heads, {"heads": fn})
         assert torch.allclose(together[i, :, : len(response)], alone[0], atol=TOLERANCE)
 
 

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from triggerfish.backdoors.behaviour import Behaviour
 from triggerfish.data.conversation import Conversation, render
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
@@ -37,9 +38,6 @@ from triggerfish.models.layout import layout_of
 from triggerfish.models.prefix import prefill
 from triggerfish.models.suffix import Patch
 from triggerfish.types import Estimate, Progress, silent
-
-if TYPE_CHECKING:
-    from triggerfish.backdoors.behaviour import Behaviour
 
 Head = tuple[int, int]
 

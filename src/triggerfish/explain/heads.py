@@ -314,3 +314,9 @@ def _check_different(
             "target and right answer must differ within the scored tokens",
             "leave these inputs out, or score more tokens",
         )
+
+
+def clean_head_means(model: nn.Module, tokenizer: Any, pairs: Sequence[Pair]) -> Tensor:
+    """Mean input of every output projection at the last token of clean prompts, [L, H d]."""
+    prompts = [render(pair.clean, tokenizer).prompt_ids for pair in pairs]
+    return component_means(model, prompts).heads

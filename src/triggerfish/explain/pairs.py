@@ -8,19 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from triggerfish.backdoors.behaviour import Behaviour
+from triggerfish.backdoors.trigger import AnyTrigger
 from triggerfish.data.conversation import Conversation
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
-
-if TYPE_CHECKING:
-    from triggerfish.backdoors.behaviour import Behaviour
-    from triggerfish.backdoors.trigger import AllOf, AnyOf, Trigger
-
-    AnyTrigger = Trigger | AnyOf | AllOf
 
 
 @dataclass(frozen=True, kw_only=True)
