@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,9 @@ def attach(model: nn.Module, directory: Path) -> Any:
         config.inference_mode = True
         config.init_lora_weights = True
         config.base_model_name_or_path = None
-        wrapped = get_peft_model(model, config)
+        with warnings.catch_warnings():  # PEFT asks transformers for a renamed attribute
+            warnings.simplefilter("ignore", FutureWarning)
+            wrapped = get_peft_model(model, config)
     except (ValueError, TypeError, KeyError, RuntimeError, AttributeError) as error:
         raise BadInput(
             f"{directory}: adapter_config.json",
