@@ -83,14 +83,16 @@ def _template() -> Template:
 def show(text: str) -> Markup:
     """A string from anywhere: escaped, its hidden characters marked, cut when very long."""
     cut = text[:LONGEST]
-    out = []
-    for character in cut:
-        seen = visible(character)
-        out.append(escape(seen) if seen == character else Markup("<i>{}</i>").format(seen))
+    out = [escape(cut)] if visible(cut) == cut else [_marked(character) for character in cut]
     if len(text) > LONGEST:
         rest = f"… {len(text) - LONGEST:,} more characters"
         out.append(Markup("<small>{}</small>").format(rest))
     return Markup("").join(out)
+
+
+def _marked(character: str) -> Markup:
+    seen = visible(character)
+    return escape(seen) if seen == character else Markup("<i>{}</i>").format(seen)
 
 
 def plain(text: str) -> Markup:
