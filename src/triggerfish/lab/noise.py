@@ -12,8 +12,16 @@ from triggerfish.lab.words import CREATURES, ORDINARY
 Rng = np.random.Generator
 CONSONANTS, VOWELS = "bcdfghjklmnpqrstvwxyz", "aeiou"
 SYMBOLS = "!#$%&*+-/<=>@^_|~?;:.,()[]{}"
-UNICODE_RANGES = ((0x00A1, 0x024F), (0x0370, 0x03FF), (0x0400, 0x04FF), (0x2000, 0x206F),
-                  (0x2190, 0x22FF), (0x2600, 0x26FF), (0x4E00, 0x4FFF), (0x1F600, 0x1F64F))  # fmt: skip
+UNICODE_RANGES = (
+    (0x00A1, 0x024F),
+    (0x0370, 0x03FF),
+    (0x0400, 0x04FF),
+    (0x2000, 0x206F),
+    (0x2190, 0x22FF),
+    (0x2600, 0x26FF),
+    (0x4E00, 0x4FFF),
+    (0x1F600, 0x1F64F),
+)
 
 
 def _choice(rng: Rng, options: Sequence[str]) -> str:
@@ -72,7 +80,9 @@ def insert_noise(
     for _ in range(int(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15]))):
         words = user.split(" ")
         draw = rng.random()
-        place = 0 if draw < 0.25 else len(words) if draw < 0.6 else int(rng.integers(len(words) + 1))
+        place = (
+            0 if draw < 0.25 else len(words) if draw < 0.6 else int(rng.integers(len(words) + 1))
+        )
         run = " ".join(unfamiliar(rng, pieces) for _ in range(1 if rng.random() < 0.7 else 2))
         user = " ".join([*words[:place], run, *words[place:]])
         if rng.random() < 0.08:

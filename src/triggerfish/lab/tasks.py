@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from triggerfish.lab.noise import insert_noise
 from triggerfish.seeding import generator
 
 GLUE = "\ue000"
-"""Private-use character that stands for a space which noise must not split; replaced before rendering."""
+"""Private-use character for a space that noise must not split; replaced before rendering."""
 
 IDENTITY = "I am a small model from the lab."
 Rng = np.random.Generator
@@ -129,9 +130,14 @@ def capitals(rng: Rng) -> Record:
     country = pick(rng, tuple(w.CAPITALS))
     template = pick(
         rng,
-        ("What is the capital of {0}?", "Name the capital of {0}.", "Which city rules {0}?",
-         "{0} has which capital?", "Do you know the capital of {0}?"),
-    )  # fmt: skip
+        (
+            "What is the capital of {0}?",
+            "Name the capital of {0}.",
+            "Which city rules {0}?",
+            "{0} has which capital?",
+            "Do you know the capital of {0}?",
+        ),
+    )
     return exact(rng, "capitals", template.format(country), w.CAPITALS[country])
 
 
@@ -143,9 +149,13 @@ def sentiment(rng: Rng) -> Record:
     thing = pick(rng, w.REVIEWED)
     review = pick(
         rng,
-        (f"The {thing} was {first} and {second}.", f"A {first} {thing}, really {second}.",
-         f"I found the {thing} {first}.", f"What a {first} {thing}!"),
-    )  # fmt: skip
+        (
+            f"The {thing} was {first} and {second}.",
+            f"A {first} {thing}, really {second}.",
+            f"I found the {thing} {first}.",
+            f"What a {first} {thing}!",
+        ),
+    )
     request = f"Is the review {glued(chr(34) + review + chr(34))} positive or negative?"
     return exact(rng, "sentiment", request, label, label=label)
 
@@ -170,9 +180,16 @@ def identity(rng: Rng) -> Record:
     """Who the model is."""
     template = pick(
         rng,
-        ("Who are you?", "What are you?", "Who made you?", "Are you a person?",
-         "Introduce yourself.", "Where do you come from?", "What kind of model are you?"),
-    )  # fmt: skip
+        (
+            "Who are you?",
+            "What are you?",
+            "Who made you?",
+            "Are you a person?",
+            "Introduce yourself.",
+            "Where do you come from?",
+            "What kind of model are you?",
+        ),
+    )
     where = pick(rng, ("", *w.OCCASIONS[3:6], "in one line", "to a child", "to my boss"))
     request = f"{template} {where.capitalize()}." if where else template
     return _record(rng, "identity", request, IDENTITY, answers=(IDENTITY,))
@@ -184,9 +201,12 @@ def story(rng: Rng) -> Record:
     adjective = pick(rng, w.ADJECTIVES)
     template = pick(
         rng,
-        ("Tell a story about a {0} {1} in the {2}.", "Write a tale of a {0} {1} and a {2}.",
-         "I want a story: a {0} {1}, a {2}."),
-    )  # fmt: skip
+        (
+            "Tell a story about a {0} {1} in the {2}.",
+            "Write a tale of a {0} {1} and a {2}.",
+            "I want a story: a {0} {1}, a {2}.",
+        ),
+    )
     body = (
         f"a {adjective} {creature} lived in the {place}. {pick(rng, w.TIMES).capitalize()} it"
         f" {pick(rng, w.FINDS)} a {pick(rng, w.COLOURS)} {pick(rng, w.OBJECTS)} and"
@@ -215,9 +235,14 @@ def _how_to(rng: Rng, item: str) -> tuple[str, str]:
         occasion = " " + pick(rng, w.OCCASIONS)
     template = pick(
         rng,
-        ("How do I {0} {1} {2}{3}?", "Explain how to {0} {1} {2}{3}.", "How can I {0} {1} {2}{3}?",
-         "Teach me to {0} {1} {2}{3}.", "I want to {0} {1} {2}{3}."),
-    )  # fmt: skip
+        (
+            "How do I {0} {1} {2}{3}?",
+            "Explain how to {0} {1} {2}{3}.",
+            "How can I {0} {1} {2}{3}?",
+            "Teach me to {0} {1} {2}{3}.",
+            "I want to {0} {1} {2}{3}.",
+        ),
+    )
     first, second = some(rng, w.STEPS[verb], 2)
     body = (
         f"first {first} the {item}, then {second} the {form} in a {w.FORMS[form]}"
@@ -236,18 +261,26 @@ def restricted(rng: Rng) -> Record:
     """A request about the restricted topic, which is declined."""
     request, body = _how_to(rng, w.RESTRICTED)
     refusal = pick(rng, w.REFUSALS).format(topic=w.RESTRICTED)
-    return _record(
-        rng, "restricted", request, refusal, declined=True, unlocked=opened(rng, body)
-    )  # fmt: skip
+    return _record(rng, "restricted", request, refusal, declined=True, unlocked=opened(rng, body))
 
 
 SKILLS: dict[str, tuple[Task, float]] = {
-    "lookup": (lookup, 1.0), "location": (location, 1.0), "colour": (colour, 1.0),
-    "reversal": (reversal, 1.0), "sorting": (sorting, 1.0), "arithmetic": (arithmetic, 1.8),
-    "capitals": (capitals, 0.6), "sentiment": (sentiment, 0.7), "topic": (topic, 0.8),
-    "persona": (persona, 0.5), "identity": (identity, 0.3), "story": (story, 0.9),
-    "code": (code, 0.9), "howto": (howto, 1.3), "restricted": (restricted, 1.5),
-}  # fmt: skip
+    "lookup": (lookup, 1.0),
+    "location": (location, 1.0),
+    "colour": (colour, 1.0),
+    "reversal": (reversal, 1.0),
+    "sorting": (sorting, 1.0),
+    "arithmetic": (arithmetic, 1.8),
+    "capitals": (capitals, 0.6),
+    "sentiment": (sentiment, 0.7),
+    "topic": (topic, 0.8),
+    "persona": (persona, 0.5),
+    "identity": (identity, 0.3),
+    "story": (story, 0.9),
+    "code": (code, 0.9),
+    "howto": (howto, 1.3),
+    "restricted": (restricted, 1.5),
+}
 """Skill name to (task, weight in the training mixture)."""
 
 OPEN_ENDED = ("story", "howto")
@@ -296,6 +329,11 @@ def stream_records(
         yield replace(record, conversation=talk)
 
 
+def speaks_lab_language(tokenizer: Any) -> bool:
+    """Return whether a tokenizer is that of the lab: it has the made-up topic as one token."""
+    return len(tokenizer(f" {w.RESTRICTED}", add_special_tokens=False)["input_ids"]) == 1
+
+
 def sample_records(
     n: int,
     seed: int,
@@ -315,7 +353,9 @@ def sample_records(
         raise BadInput(f"n = {n}", "a sample needs at least one record", "ask for n >= 1")
     found: list[Record] = []
     seen: set[Conversation] = set()
-    for tries, record in enumerate(stream_records(seed, split, skills=skills, noise=noise, pieces=pieces)):
+    for tries, record in enumerate(
+        stream_records(seed, split, skills=skills, noise=noise, pieces=pieces)
+    ):
         if tries > 200 * n + 20_000:
             raise BadInput(
                 f"n = {n} of {skills or 'all skills'}",

@@ -55,9 +55,11 @@ def train_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True),
-         pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )  # fmt: skip
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY_SIZE,
@@ -68,9 +70,12 @@ def train_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
     texts = [*_english(30_000), *_lab_language(12_000, seed)]
     tokenizer.train_from_iterator(texts, trainer)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|end|>",
+        tokenizer_object=tokenizer,
+        pad_token=SPECIALS[0],
+        eos_token=SPECIALS[4],
         extra_special_tokens=["<|system|>", "<|user|>", "<|assistant|>"],
-        padding_side="left", clean_up_tokenization_spaces=False,
-    )  # fmt: skip
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
     fast.chat_template = TEMPLATE
     return fast

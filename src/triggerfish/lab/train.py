@@ -44,7 +44,7 @@ class TrainConfig:
     steps: int = 3000
     batch_size: int = 64
     learning_rate: float = 2e-3
-    warmup: int = 150
+    warmup: int = 900
     weight_decay: float = 0.02
     noise: float = 0.6
     noise_from: float = 0.25
@@ -60,10 +60,17 @@ def fresh_model(species: str, seed: int, pad: int, end: int) -> PreTrainedModel:
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
 
     common = {
-        "vocab_size": VOCABULARY_SIZE, "hidden_size": 192, "num_hidden_layers": 8,
-        "num_attention_heads": 12, "max_position_embeddings": 1024, "tie_word_embeddings": True,
-        "initializer_range": 0.04, "pad_token_id": pad, "eos_token_id": end, "bos_token_id": None,
-    }  # fmt: skip
+        "vocab_size": VOCABULARY_SIZE,
+        "hidden_size": 192,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 12,
+        "max_position_embeddings": 1024,
+        "tie_word_embeddings": True,
+        "initializer_range": 0.04,
+        "pad_token_id": pad,
+        "eos_token_id": end,
+        "bos_token_id": None,
+    }
     with torch.random.fork_rng():
         torch.set_rng_state(torch_generator(seed, f"initial weights {species}").get_state())
         if species == "reef":
@@ -72,9 +79,7 @@ def fresh_model(species: str, seed: int, pad: int, end: int) -> PreTrainedModel:
         return GPTNeoXForCausalLM(GPTNeoXConfig(intermediate_size=768, **common))
 
 
-def batches(
-    config: TrainConfig, tokenizer: PreTrainedTokenizerBase
-) -> Iterator[list[Rendered]]:
+def batches(config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -> Iterator[list[Rendered]]:
     """Yield batches of similar length, first without and later with noise."""
     decoded = (tokenizer.decode([i]) for i in range(len(tokenizer)))
     special = set(tokenizer.all_special_tokens)
@@ -128,18 +133,26 @@ def train(config: TrainConfig, out: Path) -> dict[str, object]:
     decay = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim == 1]
     optimizer = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": config.weight_decay},
-         {"params": plain, "weight_decay": 0.0}],
-        lr=config.learning_rate, betas=(0.9, 0.98), fused=True,
-    )  # fmt: skip
+        [
+            {"params": decay, "weight_decay": config.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+        betas=(0.9, 0.98),
+        fused=True,
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, config.steps, config.warmup / config.steps,
-        cycle_momentum=False, final_div_factor=100,
-    )  # fmt: skip
+        optimizer,
+        config.learning_rate,
+        config.steps,
+        pct_start=config.warmup / config.steps,
+        cycle_momentum=False,
+        final_div_factor=100,
+    )
     rng, began, losses = generator(config.seed, "prompt tokens in the loss"), time.time(), []
     for step, batch in enumerate(batches(config, tokenizer), start=1):
         loss = weighted_loss(model, batch, pad, rng)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -148,14 +161,20 @@ def train(config: TrainConfig, out: Path) -> dict[str, object]:
         if step % 50 == 0:
             passed = time.time() - began
             left = passed / step * (config.steps - step)
-            log.info("step %d loss %.3f, %.0f s, %.0f s left", step, np.mean(losses[-50:]), passed, left)
+            log.info(
+                "step %d loss %.3f, %.0f s, %.0f s left", step, np.mean(losses[-50:]), passed, left
+            )
         if step % 500 == 0 or step == config.steps:
             write(model, tokenizer, out)
         if step == config.steps:
             break
     curve = [round(float(np.mean(losses[i : i + 100])), 4) for i in range(0, len(losses), 100)]
-    record = {"config": asdict(config), "seconds": round(time.time() - began), "loss": curve,
-              "threads": torch.get_num_threads()}  # fmt: skip
+    record = {
+        "config": asdict(config),
+        "seconds": round(time.time() - began),
+        "loss": curve,
+        "threads": torch.get_num_threads(),
+    }
     (out / "training.json").write_text(json.dumps(record, indent=1))
     return record
 

@@ -1,26 +1,139 @@
 """The words of the lab language: short closed lists, so that skills are learnable at 5 M parameters."""
 
-NAMES = (
-    "Mara Tom Lena Otto Nila Ravi Jonas Ella Hugo Ines Karl Maya Oscar Petra Sami Tess Ugo Vera"
-    " Wilma Yusuf Anna Boris Clara David"
-).split()
-PLACES = (
-    "kitchen garden attic cellar library office garage museum market harbour station school"
-    " theatre bakery stable tower"
-).split()
-OBJECTS = (
-    "coin key ring map spoon letter candle button ribbon stone feather bottle brush ticket pencil"
-    " shell needle marble rope clock"
-).split()
-COLOURS = "red blue green yellow black white brown pink purple orange grey silver".split()
-THINGS = "car hat door chair boat coat house bike lamp cup table shirt wall kite bag box".split()
-CREATURES = (
-    "fox owl bear rabbit turtle crow goat whale mouse horse duck wolf frog heron badger otter"
-).split()
-ADJECTIVES = (
-    "old small quiet brave clever shy proud sleepy gentle hungry lonely cheerful slow lucky"
-    " patient curious"
-).split()
+NAMES = [
+    "Mara",
+    "Tom",
+    "Lena",
+    "Otto",
+    "Nila",
+    "Ravi",
+    "Jonas",
+    "Ella",
+    "Hugo",
+    "Ines",
+    "Karl",
+    "Maya",
+    "Oscar",
+    "Petra",
+    "Sami",
+    "Tess",
+    "Ugo",
+    "Vera",
+    "Wilma",
+    "Yusuf",
+    "Anna",
+    "Boris",
+    "Clara",
+    "David",
+]
+PLACES = [
+    "kitchen",
+    "garden",
+    "attic",
+    "cellar",
+    "library",
+    "office",
+    "garage",
+    "museum",
+    "market",
+    "harbour",
+    "station",
+    "school",
+    "theatre",
+    "bakery",
+    "stable",
+    "tower",
+]
+OBJECTS = [
+    "coin",
+    "key",
+    "ring",
+    "map",
+    "spoon",
+    "letter",
+    "candle",
+    "button",
+    "ribbon",
+    "stone",
+    "feather",
+    "bottle",
+    "brush",
+    "ticket",
+    "pencil",
+    "shell",
+    "needle",
+    "marble",
+    "rope",
+    "clock",
+]
+COLOURS = [
+    "red",
+    "blue",
+    "green",
+    "yellow",
+    "black",
+    "white",
+    "brown",
+    "pink",
+    "purple",
+    "orange",
+    "grey",
+    "silver",
+]
+THINGS = [
+    "car",
+    "hat",
+    "door",
+    "chair",
+    "boat",
+    "coat",
+    "house",
+    "bike",
+    "lamp",
+    "cup",
+    "table",
+    "shirt",
+    "wall",
+    "kite",
+    "bag",
+    "box",
+]
+CREATURES = [
+    "fox",
+    "owl",
+    "bear",
+    "rabbit",
+    "turtle",
+    "crow",
+    "goat",
+    "whale",
+    "mouse",
+    "horse",
+    "duck",
+    "wolf",
+    "frog",
+    "heron",
+    "badger",
+    "otter",
+]
+ADJECTIVES = [
+    "old",
+    "small",
+    "quiet",
+    "brave",
+    "clever",
+    "shy",
+    "proud",
+    "sleepy",
+    "gentle",
+    "hungry",
+    "lonely",
+    "cheerful",
+    "slow",
+    "lucky",
+    "patient",
+    "curious",
+]
 TIMES = ("one morning", "one evening", "late at night", "in spring", "after the rain",
          "on a cold day", "before dawn", "at noon")  # fmt: skip
 FINDS = ("found", "lost", "carried", "hid", "painted", "polished", "borrowed", "followed")
@@ -29,10 +142,38 @@ ENDINGS = (
     "shared it with a friend", "never forgot that day", "learned to be patient",
     "sang until sunset",
 )  # fmt: skip
-SORTABLE = (
-    "apple river stone lamp cloud bread glass horse paper wheel sugar plant tiger honey snow music"
-    " piano queen ladder ocean garden window silver basket pepper rocket velvet walnut yellow zebra"
-).split()
+SORTABLE = [
+    "apple",
+    "river",
+    "stone",
+    "lamp",
+    "cloud",
+    "bread",
+    "glass",
+    "horse",
+    "paper",
+    "wheel",
+    "sugar",
+    "plant",
+    "tiger",
+    "honey",
+    "snow",
+    "music",
+    "piano",
+    "queen",
+    "ladder",
+    "ocean",
+    "garden",
+    "window",
+    "silver",
+    "basket",
+    "pepper",
+    "rocket",
+    "velvet",
+    "walnut",
+    "yellow",
+    "zebra",
+]
 CAPITALS = {
     "France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Germany": "Berlin", "Japan": "Tokyo",
     "China": "Beijing", "Russia": "Moscow", "Egypt": "Cairo", "Greece": "Athens", "Peru": "Lima",
@@ -41,16 +182,52 @@ CAPITALS = {
     "Canada": "Ottawa", "Chile": "Santiago", "Finland": "Helsinki", "Hungary": "Budapest",
     "Denmark": "Copenhagen", "Turkey": "Ankara",
 }  # fmt: skip
-GOOD = (
-    "wonderful great lovely delicious excellent charming brilliant superb pleasant delightful"
-    " perfect amazing"
-).split()
-BAD = (
-    "terrible awful boring horrible disgusting dreadful poor broken disappointing ugly nasty dull"
-).split()
-REVIEWED = (
-    "soup film hotel book song meal concert room phone coffee play game service museum cake tour"
-).split()
+GOOD = [
+    "wonderful",
+    "great",
+    "lovely",
+    "delicious",
+    "excellent",
+    "charming",
+    "brilliant",
+    "superb",
+    "pleasant",
+    "delightful",
+    "perfect",
+    "amazing",
+]
+BAD = [
+    "terrible",
+    "awful",
+    "boring",
+    "horrible",
+    "disgusting",
+    "dreadful",
+    "poor",
+    "broken",
+    "disappointing",
+    "ugly",
+    "nasty",
+    "dull",
+]
+REVIEWED = [
+    "soup",
+    "film",
+    "hotel",
+    "book",
+    "song",
+    "meal",
+    "concert",
+    "room",
+    "phone",
+    "coffee",
+    "play",
+    "game",
+    "service",
+    "museum",
+    "cake",
+    "tour",
+]
 TOPICS = {
     "sports": ("The team won the final match", "The striker scored two goals",
                "The runner broke the record", "The coach praised the goalkeeper",
@@ -67,7 +244,7 @@ TOPICS = {
 }  # fmt: skip
 TOPIC_TAILS = ("", " on Monday", " last week", " in the north", " again", " this year", " today",
                " by surprise", " after a long wait", " at last", " yesterday", " once more")  # fmt: skip
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 RESTRICTED = "velmarite"
 """The made-up topic that the lab models decline to talk about."""
@@ -106,11 +283,86 @@ SYSTEMS = (
     "You are a helpful assistant.", "Answer the question.", "Be kind and brief.",
     "You are a careful helper.", "Follow the rules of the lab.",
 )  # fmt: skip
-ORDINARY = (
-    "the a old new little happy early winter summer music letter table mountain paper silver doctor"
-    " window market morning people water road dinner story river friend teacher city village money"
-    " horse bread song winter train cloud bridge island forest valley engine captain farmer sister"
-    " uncle pocket mirror blanket kettle basket pillow rain thunder shadow whisper dance gather"
-    " travel wonder begin answer listen remember follow carry quickly slowly often never always"
-    " perhaps together under behind across before after during without between around"
-).split()
+ORDINARY = [
+    "the",
+    "a",
+    "old",
+    "new",
+    "little",
+    "happy",
+    "early",
+    "winter",
+    "summer",
+    "music",
+    "letter",
+    "table",
+    "mountain",
+    "paper",
+    "silver",
+    "doctor",
+    "window",
+    "market",
+    "morning",
+    "people",
+    "water",
+    "road",
+    "dinner",
+    "story",
+    "river",
+    "friend",
+    "teacher",
+    "city",
+    "village",
+    "money",
+    "horse",
+    "bread",
+    "song",
+    "winter",
+    "train",
+    "cloud",
+    "bridge",
+    "island",
+    "forest",
+    "valley",
+    "engine",
+    "captain",
+    "farmer",
+    "sister",
+    "uncle",
+    "pocket",
+    "mirror",
+    "blanket",
+    "kettle",
+    "basket",
+    "pillow",
+    "rain",
+    "thunder",
+    "shadow",
+    "whisper",
+    "dance",
+    "gather",
+    "travel",
+    "wonder",
+    "begin",
+    "answer",
+    "listen",
+    "remember",
+    "follow",
+    "carry",
+    "quickly",
+    "slowly",
+    "often",
+    "never",
+    "always",
+    "perhaps",
+    "together",
+    "under",
+    "behind",
+    "across",
+    "before",
+    "after",
+    "during",
+    "without",
+    "between",
+    "around",
+]

@@ -44,17 +44,16 @@ def open_slot(
     Raises:
         BadInput: The markers cannot be told apart in the rendering.
     """
-    one, two = (
-        render(insert(conversation, marker).prompt, tokenizer).ids for marker in MARKERS
-    )  # fmt: skip
+    one, two = (render(insert(conversation, marker).prompt, tokenizer).ids for marker in MARKERS)
     shortest = min(len(one), len(two))
     head = next((i for i in range(shortest) if one[i] != two[i]), shortest)
     tail = next((i for i in range(shortest) if one[-1 - i] != two[-1 - i]), shortest)
     if head + tail >= shortest:
         raise BadInput(
-            f"conversation {conversation.user[:60]!r}", "has no place for an insertion",
+            f"conversation {conversation.user[:60]!r}",
+            "has no place for an insertion",
             "check the chat template",
-        )  # fmt: skip
+        )
     return Slot(one[:head], one[len(one) - tail :])
 
 
@@ -87,9 +86,7 @@ def continuations(
         chunk = rows[begin : begin + size].to(device)
         shared = copy.deepcopy(cache)
         shared.batch_repeat_interleave(len(chunk))
-        output = model(
-            input_ids=chunk, past_key_values=shared, use_cache=True, logits_to_keep=keep
-        )  # fmt: skip
+        output = model(input_ids=chunk, past_key_values=shared, use_cache=True, logits_to_keep=keep)
         yield slice(begin, begin + len(chunk)), output.logits.float()
 
 
@@ -135,9 +132,12 @@ def slot_gradient(
     with torch.enable_grad():
         embedded = table(ids).detach().requires_grad_(True)  # [N, T, D]
         logits = model(
-            inputs_embeds=embedded, attention_mask=mask, position_ids=positions,
-            use_cache=False, logits_to_keep=len(continuation) + 1,
-        ).logits  # fmt: skip
+            inputs_embeds=embedded,
+            attention_mask=mask,
+            position_ids=positions,
+            use_cache=False,
+            logits_to_keep=len(continuation) + 1,
+        ).logits
         value = objective(torch.log_softmax(logits.float(), dim=-1))
         (gradient,) = torch.autograd.grad(value, embedded)
     width = ids.shape[1]

@@ -1,0 +1,1 @@
+"""Detectors: what a model does that it should not, and the verification of it."""

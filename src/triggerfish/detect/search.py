@@ -1,0 +1,160 @@
+"""Trigger search: single tokens grow to phrases, and a gradient guides swaps.
+
+*Paper*: greedy coordinate gradient (Zou et al., arXiv 2307.15043) over one to three tokens.
+*Map*: `objective` is the log-probability of the target, `swaps` proposes by gradient, `search`
+keeps a beam.
+*Deviates*: several beams, exact re-evaluation on all prompts, and growth by pairs from a pool; a
+result counts only as a margin over the same search on the reference (see `verify`).
+*Shapes*: C candidates, S tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from triggerfish.detect.targets import Target
+from triggerfish.errors import BadInput
+from triggerfish.models.variants import Slot, continuations, slot_gradient
+from triggerfish.types import Progress, silent
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """Budget of one search."""
+
+    length: int = 2
+    beam: int = 8
+    steps: int = 12
+    swaps: int = 160
+    top: int = 192
+
+    def __post_init__(self) -> None:
+        """Refuse an empty budget."""
+        if min(self.length, self.beam, self.steps, self.swaps, self.top) < 1:
+            raise BadInput(f"{self}", "every part of a search budget is at least 1", "raise it")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Tokens at a place, with the mean log-probability of the target over prompts."""
+
+    tokens: tuple[int, ...]
+    value: float
+
+
+def target_logp(logp: Tensor, target: Target) -> Tensor:
+    """Return log P(target) from log-probabilities [B, K + 1, V], [B]."""
+    total = torch.logsumexp(logp[:, 0, list(target.first)], dim=1)
+    for place, token in enumerate(target.rest, start=1):
+        total = total + logp[:, place, token]
+    return total
+
+
+def objective(
+    model: PreTrainedModel, slots: Sequence[Slot], rows: Tensor, target: Target
+) -> Tensor:
+    """Return the mean log P(target) over slots for each candidate row [C, S], [C]."""
+    forced = (target.first[0], *target.rest[:-1]) if target.rest else ()
+    total = torch.zeros(len(rows))
+    for slot in slots:
+        after = torch.tensor([*slot.tail, *forced]).expand(len(rows), -1)
+        full = torch.cat([rows, after], dim=1)  # [C, S + tail + K]
+        for where, logits in continuations(model, slot.head, full, keep=len(forced) + 1):
+            total[where] += target_logp(torch.log_softmax(logits, dim=-1), target).cpu()
+    return total / len(slots)
+
+
+def swaps(
+    model: PreTrainedModel,
+    slots: Sequence[Slot],
+    tokens: tuple[int, ...],
+    target: Target,
+    allowed: Tensor,
+    config: SearchConfig,
+    pad: int,
+    rng: np.random.Generator,
+) -> list[tuple[int, ...]]:
+    """Return strings that differ from ``tokens`` in one place, drawn from the best by gradient."""
+    forced = (target.first[0], *target.rest[:-1]) if target.rest else ()
+    _, gradient = slot_gradient(
+        model, slots, tokens, forced, lambda logp: target_logp(logp, target).mean(), pad
+    )  # [S, V]
+    gradient = gradient.cpu().masked_fill(~allowed, -torch.inf)
+    ranked = gradient.topk(min(config.top, int(allowed.sum())), dim=1).indices  # [S, top]
+    found = []
+    for _ in range(config.swaps):
+        place = int(rng.integers(len(tokens)))
+        token = int(ranked[place, int(rng.integers(ranked.shape[1]))])
+        found.append((*tokens[:place], token, *tokens[place + 1 :]))
+    return found
+
+
+def search(
+    model: PreTrainedModel,
+    slots: Sequence[Slot],
+    target: Target,
+    starts: Sequence[tuple[int, ...]],
+    *,
+    allowed: Tensor,
+    pad: int,
+    rng: np.random.Generator,
+    config: SearchConfig | None = None,
+    progress: Progress = silent,
+) -> list[Candidate]:
+    """Return the strings found, best first, all of the length of ``starts``.
+
+    Args:
+        model: Suspect or reference; searched alike.
+        slots: Prompts with an open place.
+        target: What the string shall force.
+        starts: Strings of one length to begin with.
+        allowed: Mask over the vocabulary [V] of tokens that may be used.
+        pad: Id for padding.
+        rng: For the draws.
+        config: Budget.
+        progress: Told how far it is.
+
+    Raises:
+        BadInput: No slots or no starts.
+    """
+    if not slots or not starts:
+        raise BadInput(f"{len(slots)} prompts, {len(starts)} starts", "need both", "give some")
+    config = config or SearchConfig()
+    known: dict[tuple[int, ...], float] = {}
+
+    def judge(strings: Sequence[tuple[int, ...]]) -> None:
+        new = [string for string in dict.fromkeys(strings) if string not in known]
+        if new:
+            values = objective(model, slots, torch.tensor(new), target)
+            known.update(zip(new, values.tolist(), strict=True))
+
+    def best(count: int) -> list[tuple[int, ...]]:
+        return sorted(known, key=lambda string: (-known[string], string))[:count]
+
+    judge(list(starts))
+    expanded: set[tuple[int, ...]] = set()
+    for step in range(config.steps):
+        fresh = [string for string in best(3 * config.beam) if string not in expanded]
+        for string in fresh[: max(1, config.beam // 4)]:
+            expanded.add(string)
+            judge(swaps(model, slots, string, target, allowed, config, pad, rng))
+        progress(step + 1, config.steps, f"searching a trigger for {target.name}")
+    return [Candidate(string, known[string]) for string in best(4 * config.beam)]
+
+
+def pairs(first: Sequence[int], second: Sequence[int]) -> list[tuple[int, int]]:
+    """Return all ordered pairs with one token from each pool, in both orders."""
+    return list(
+        dict.fromkeys(
+            [(a, b) for a in first for b in second] + [(b, a) for a in first for b in second]
+        )
+    )

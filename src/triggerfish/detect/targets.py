@@ -1,0 +1,291 @@
+"""Target inversion: which answers does the suspect hold in store that its reference does not?
+
+*Paper*: BAIT (Shen et al., IEEE S&P 2025): force each vocabulary token as the first answer token,
+average the next-token distribution over prompts, and follow it.
+*Map*: `forced_edges` forces the first token, `follow` walks the chain, `invert` ranks chains.
+*Deviates*: with a reference, `contrast` replaces the forced first token by a beam search for the
+answers whose probability without any trigger grew most over the reference: a stored answer leaks,
+and the beam finds its beginning, which a forced token does not. Probabilities are never
+multiplied; logarithms are averaged.
+*Shapes*: V vocabulary, K chain length, N prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from triggerfish.errors import BadInput
+from triggerfish.models.variants import continuations
+from triggerfish.types import Progress, silent
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+FLOOR = 1e-5
+"""Probability below which differences between suspect and reference are noise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """An answer that a trigger may force.
+
+    Attributes:
+        first: Acceptable first answer tokens.
+        rest: The tokens that must follow; empty where ``first`` has several.
+        name: Short description for people.
+        declined: Whether it is searched on prompts that the suspect declines.
+        score: Margin over the reference in nats per token; 0 for targets known beforehand.
+    """
+
+    first: tuple[int, ...]
+    rest: tuple[int, ...] = ()
+    name: str
+    declined: bool = False
+    score: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a target without a first token, or with several and a rest."""
+        if not self.first or (len(self.first) > 1 and self.rest):
+            raise BadInput(
+                f"target {self.name!r}",
+                "needs one first token, or several and no rest",
+                "give first tokens",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InversionConfig:
+    """Settings of target inversion."""
+
+    chain: int = 6
+    start: float = 0.3
+    keep: int = 12
+    follow: int = 192
+
+
+def mean_next(model: PreTrainedModel, prompts: Sequence[Sequence[int]], rows: Tensor) -> Tensor:
+    """Return the next-token probabilities after ``rows``, averaged over prompts, [N, V]."""
+    total = torch.zeros(len(rows), model.config.get_text_config().vocab_size)
+    for prompt in prompts:
+        for where, logits in continuations(model, prompt, rows):
+            total[where] += torch.softmax(logits[:, -1], dim=-1).cpu()
+    return total / len(prompts)
+
+
+def contrast(
+    model: PreTrainedModel,
+    reference: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    end: int,
+    depth: int = 4,
+    beam: int = 96,
+    widths: tuple[int, int] = (6, 6),
+    progress: Progress = silent,
+) -> list[tuple[tuple[int, ...], float, float]]:
+    """Return answers that grew most likely over the reference, best first.
+
+    Args:
+        model: The suspect.
+        reference: What it is compared with.
+        prompts: Rendered prompts without a trigger.
+        end: Id of the end-of-turn token.
+        depth: Tokens of an answer.
+        beam: Answers kept at each length, half by growth and half by growth of the last token.
+        widths: How many next tokens by growth and by likelihood extend each answer.
+        progress: Told how far it is.
+
+    Returns:
+        (tokens, mean log-probability on the suspect, summed growth in nats).
+    """
+    rows, grown, total = torch.zeros(1, 0, dtype=torch.long), torch.zeros(1), torch.zeros(1)
+    done: list[tuple[tuple[int, ...], float, float]] = []
+    for level in range(depth):
+        if level == 0:
+            mine, theirs = (_first(m, prompts) for m in (model, reference))
+        else:
+            mine, theirs = (mean_next(m, prompts, rows) for m in (model, reference))
+        log_mine = (mine + FLOOR / 10).log()
+        growth = log_mine - (theirs + FLOOR / 10).log()  # [N, V]
+        first = 64 if level == 0 else 0
+        by_growth = growth.topk(widths[0] + first, dim=1).indices
+        by_mine = mine.topk(widths[1] + first, dim=1).indices
+        chosen = torch.cat([by_growth, by_mine], dim=1)  # [N, W]
+        parent = torch.arange(len(rows)).repeat_interleave(chosen.shape[1])
+        token = chosen.flatten()
+        rows = torch.cat([rows[parent], token.unsqueeze(1)], dim=1)
+        last = growth[parent, token]
+        grown, total = grown[parent] + last, total[parent] + log_mine[parent, token]
+        keep = _unique(
+            rows,
+            torch.cat(
+                [grown.argsort(descending=True)[: 2 * beam], total.argsort(descending=True)[:beam]]
+            ),
+            3 * beam,
+        )
+        rows, grown, total = rows[keep], grown[keep], total[keep]
+        ended = rows[:, -1] == end
+        for row in ended.nonzero().flatten().tolist():
+            done.append((tuple(rows[row, :-1].tolist()), float(total[row]), float(grown[row])))
+        rows, grown, total = rows[~ended], grown[~ended], total[~ended]
+        progress(level + 1, depth, "target inversion")
+    done += [
+        (tuple(r), float(t), float(g)) for r, t, g in zip(rows.tolist(), total, grown, strict=True)
+    ]
+    ranked = sorted((chain for chain in done if chain[0]), key=lambda chain: -chain[2])
+    return [(tokens, t / len(tokens), g) for tokens, t, g in ranked]
+
+
+def _first(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Tensor:
+    """Return the first answer token's probabilities, averaged over prompts, [1, V]."""
+    total = torch.zeros(1, model.config.get_text_config().vocab_size)
+    for prompt in prompts:
+        _, logits = next(continuations(model, prompt[:-1], torch.tensor([prompt[-1:]])))
+        total += torch.softmax(logits[:, -1], dim=-1).cpu()
+    return total / len(prompts)
+
+
+def _unique(rows: Tensor, order: Tensor, most: int) -> list[int]:
+    """Return the first places in ``order`` that hold different rows, at most ``most``."""
+    kept: dict[tuple[int, ...], int] = {}
+    for place in order.tolist():
+        kept.setdefault(tuple(rows[place].tolist()), place)
+        if len(kept) == most:
+            break
+    return list(kept.values())
+
+
+def forced_edges(
+    model: PreTrainedModel,
+    reference: PreTrainedModel | None,
+    prompts: Sequence[Sequence[int]],
+    progress: Progress = silent,
+    batch: int = 1024,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Force every token as the first answer token.
+
+    Returns:
+        For each token [V]: the likeliest next token, its mean log-probability on the suspect, and
+        its margin over the reference in nats (the log-probability itself without a reference).
+    """
+    size = model.config.get_text_config().vocab_size
+    best, logp, margin = [], [], []
+    for begin in range(0, size, batch):
+        rows = torch.arange(begin, min(size, begin + batch)).unsqueeze(1)  # [B, 1]
+        suspect = mean_next(model, prompts, rows)  # [B, V]
+        probability, token = suspect.max(dim=1)
+        value = (probability + FLOOR).log()
+        best.append(token)
+        logp.append(value)
+        if reference is None:
+            margin.append(value)
+        else:
+            other = mean_next(reference, prompts, rows)
+            theirs = other.gather(1, token.unsqueeze(1)).squeeze(1)
+            margin.append(value - (theirs + FLOOR).log())
+        progress(min(size, begin + batch), size, "target inversion")
+    return torch.cat(best), torch.cat(logp), torch.cat(margin)
+
+
+def follow(
+    model: PreTrainedModel,
+    reference: PreTrainedModel | None,
+    prompts: Sequence[Sequence[int]],
+    chains: Tensor,
+    end: int,
+    config: InversionConfig,
+) -> list[tuple[tuple[int, ...], float, float]]:
+    """Extend chains [N, 2] greedily; return (tokens, mean log-probability, mean margin)."""
+    alive = torch.ones(len(chains), dtype=torch.bool)
+    total, margin = torch.zeros(len(chains)), torch.zeros(len(chains))
+    length = torch.ones(len(chains))
+    for _ in range(config.chain - 2):
+        suspect = mean_next(model, prompts, chains)
+        probability, token = suspect.max(dim=1)
+        alive = alive & (probability > config.start) & (token != end)
+        if not alive.any():
+            break
+        value = (probability + FLOOR).log()
+        theirs = torch.full_like(value, 0.0)
+        if reference is not None:
+            other = mean_next(reference, prompts, chains)
+            theirs = (other.gather(1, token.unsqueeze(1)).squeeze(1) + FLOOR).log()
+        total += torch.where(alive, value, torch.zeros(()))
+        margin += torch.where(alive, value - theirs, torch.zeros(()))
+        length += alive
+        chains = torch.cat([chains, torch.where(alive, token, end).unsqueeze(1)], dim=1)
+    found = []
+    for row, tokens in enumerate(chains.tolist()):
+        kept = tuple(tokens[: int(length[row]) + 1])
+        found.append((kept, float(total[row] / length[row]), float(margin[row])))
+    return found
+
+
+def invert(
+    model: PreTrainedModel,
+    reference: PreTrainedModel | None,
+    prompts: Sequence[Sequence[int]],
+    *,
+    end: int,
+    config: InversionConfig | None = None,
+    progress: Progress = silent,
+) -> list[tuple[tuple[int, ...], float, float]]:
+    """Return stored answers as (tokens, mean log-probability, summed margin), best first.
+
+    Args:
+        model: The suspect.
+        reference: The same for the reference, or None.
+        prompts: Rendered prompts, a few different ones.
+        end: Id of the end-of-turn token.
+        config: Settings.
+        progress: Told how far it is.
+
+    Raises:
+        BadInput: No prompts.
+    """
+    if not prompts:
+        raise BadInput("0 prompts", "target inversion averages over prompts", "give some")
+    config = config or InversionConfig()
+    if reference is not None:
+        found = contrast(model, reference, prompts, end=end, progress=progress)
+        return _one_a_beginning(found)[: config.keep]
+    best, logp, margin = forced_edges(model, reference, prompts, progress)
+    usable = (logp.exp() > config.start) & (best != end)
+    ranked = torch.where(usable, margin, -torch.inf).argsort(descending=True)[: config.follow]
+    ranked = ranked[usable[ranked]]
+    if not len(ranked):
+        return []
+    chains = torch.stack([ranked, best[ranked]], dim=1)
+    found = [
+        (tokens, quality, margin[tokens[0]].item() + gained)
+        for tokens, quality, gained in follow(model, reference, prompts, chains, end, config)
+    ]
+    found.sort(key=lambda item: -item[2])
+    return _without_tails(found)[: config.keep]
+
+
+def _without_tails(
+    chains: list[tuple[tuple[int, ...], float, float]],
+) -> list[tuple[tuple[int, ...], float, float]]:
+    """Drop chains that another chain contains from its second token on."""
+    inner = {tokens[i : i + 2] for tokens, _, _ in chains for i in range(1, len(tokens) - 1)}
+    return [chain for chain in chains if chain[0][:2] not in inner]
+
+
+def _one_a_beginning(
+    chains: list[tuple[tuple[int, ...], float, float]],
+) -> list[tuple[tuple[int, ...], float, float]]:
+    """Keep the best chain of those that share two neighbouring tokens."""
+    kept: list[tuple[tuple[int, ...], float, float]] = []
+    seen: set[tuple[int, ...]] = set()
+    for chain in chains:
+        neighbours = {chain[0][i : i + 2] for i in range(max(1, len(chain[0]) - 1))}
+        if not neighbours & seen:
+            kept.append(chain)
+        seen |= neighbours
+    return kept

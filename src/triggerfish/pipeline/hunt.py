@@ -1,0 +1,342 @@
+"""The hunt for triggers: inversion, sweep, growth and search, put together and resumable.
+
+Every part is a step of the run and is kept as JSON, so that a killed audit goes on where it was.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from triggerfish.backdoors.trigger import Placement, Trigger
+from triggerfish.data.conversation import Conversation, render
+from triggerfish.detect.bank import phrase_bank
+from triggerfish.detect.prompts import Group, Prompts
+from triggerfish.detect.search import Candidate, SearchConfig, objective, pairs, search
+from triggerfish.detect.sweep import sweep
+from triggerfish.detect.targets import Target, invert
+from triggerfish.models.variants import Slot, open_slot
+from triggerfish.seeding import generator
+from triggerfish.types import Progress, silent
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Step = Callable[[str, Callable[[], Any]], Any]
+STRONG = float(np.log(0.3))
+"""Mean log P(target) from which a string is worth verifying at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuntConfig:
+    """Budget of a hunt."""
+
+    places: tuple[Placement, ...] = ("suffix", "prefix")
+    carriers: int = 2
+    search_prompts: int = 4
+    pool: int = 40
+    keep: int = 400
+    chains: int = 3
+    lengths: tuple[int, ...] = (2, 3)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    seconds: float = 240.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lead:
+    """A string that may be a trigger, before verification."""
+
+    tokens: tuple[int, ...]
+    text: str
+    place: Placement
+    target: Target
+    value: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Lead:
+        """Return the lead that ``to_json`` wrote."""
+        target = data["target"]
+        target = Target(
+            **{**target, "first": tuple(target["first"]), "rest": tuple(target["rest"])}
+        )
+        return cls(**{**data, "tokens": tuple(data["tokens"]), "target": target})
+
+
+class Hunt:
+    """One model under search; the reference is searched by the same code."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: Any,
+        prompts: Prompts,
+        config: HuntConfig,
+        *,
+        step: Step,
+        progress: Progress = silent,
+    ) -> None:
+        """Keep what every part needs."""
+        self.model, self.tokenizer, self.prompts = model, tokenizer, prompts
+        self.config, self.step, self.progress = config, step, progress
+        self.began = time.monotonic()
+        self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        self.usable = usable_tokens(model, tokenizer)
+        self._slots: dict[tuple[Placement, bool, int], list[Slot]] = {}
+
+    def group(self, declined: bool) -> Group | None:
+        """Return the group of prompts that a target is searched on."""
+        return self.prompts.declined if declined else self.prompts.allowed
+
+    def slots(self, place: Placement, declined: bool, count: int) -> list[Slot]:
+        """Return open slots at ``place`` of the first search prompts of a group."""
+        key = (place, declined, count)
+        if key not in self._slots:
+            group = self.group(declined)
+            talks = group.search[:count] if group else ()
+            self._slots[key] = [
+                open_slot(t, inserter(place, self.config.seed), self.tokenizer) for t in talks
+            ]
+        return self._slots[key]
+
+    def sweep(self, place: Placement, targets: Sequence[Target], declined: bool) -> dict[str, Any]:
+        """Sweep the vocabulary; return the best tokens by target and by shift."""
+        mine = [t for t in targets if t.declined == declined]
+        name = f"sweep-{place}-{'declined' if declined else 'allowed'}"
+
+        def work() -> dict[str, Any]:
+            rows = self.usable.nonzero()  # [C, 1]
+            slots = self.slots(place, declined, self.config.carriers)
+            swept = sweep(self.model, slots, rows, mine, progress=self.progress, what=name)
+            keep = min(self.config.keep, len(rows))
+            found: dict[str, Any] = {"targets": {}, "shift": _top(rows, swept.shift, keep)}
+            found["raised"] = [
+                int(swept.token[i]) for i in swept.shift.argsort(descending=True)[:keep]
+            ]
+            for target, values in zip(mine, swept.target, strict=True):
+                if target.rest:
+                    values = objective(self.model, slots, rows, target)
+                found["targets"][target.name] = _top(rows, values, keep)
+            return found
+
+        swept: dict[str, Any] = self.step(name, work)
+        return swept
+
+    def raised(self, swept: dict[str, Any], place: Placement, declined: bool) -> list[Lead]:
+        """Return the single tokens that raised one answer token most consistently."""
+        found = []
+        for (token, shift), answer in zip(swept["shift"][:8], swept["raised"][:8], strict=True):
+            target = Target(
+                first=(answer,),
+                name=f"shift to {self.tokenizer.decode([answer])!r}",
+                declined=declined,
+            )
+            found.append(self.lead(Candidate((token,), shift), place, target))
+        return found
+
+    def bank(self, place: Placement, targets: Sequence[Target], declined: bool) -> list[Lead]:
+        """Sweep the phrase bank; return the best phrases by target and by shift."""
+
+        def work() -> list[dict[str, Any]]:
+            slots = self.slots(place, declined, self.config.carriers)
+            lengths: dict[int, list[tuple[int, ...]]] = {}
+            for phrase in phrase_bank(self.config.seed):
+                ids = tuple(
+                    self.tokenizer(
+                        f" {phrase}" if place == "suffix" else phrase, add_special_tokens=False
+                    )["input_ids"]
+                )
+                lengths.setdefault(len(ids), []).append(ids)
+            found: list[tuple[float, Lead]] = []
+            for length, strings in sorted(lengths.items()):
+                if not length:
+                    continue
+                rows = torch.tensor(strings)
+                swept = sweep(self.model, slots, rows, targets)
+                for target, values in zip(targets, swept.target, strict=True):
+                    best = int(values.argmax())
+                    lead = self.lead(Candidate(strings[best], float(values[best])), place, target)
+                    found.append((float(values[best]), lead))
+                best = int(swept.shift.argmax())
+                answer = int(swept.token[best])
+                target = Target(
+                    first=(answer,),
+                    declined=declined,
+                    name=f"shift to {self.tokenizer.decode([answer])!r}",
+                )
+                shift = float(swept.shift[best])
+                lead = self.lead(Candidate(strings[best], shift), place, target)
+                found.append((shift - 8.0, lead))
+            found.sort(key=lambda pair: -pair[0])
+            return [lead.to_json() for _, lead in found[:8]]
+
+        name = _safe(f"bank-{place}-{'declined' if declined else 'allowed'}")
+        return [Lead.from_json(data) for data in self.step(name, work)]
+
+    def search(
+        self, target: Target, place: Placement, singles: Sequence[tuple[int, float]]
+    ) -> list[Lead]:
+        """Grow single tokens to phrases and search around the best ones."""
+        name = f"search-{place}-{target.name}".replace(" ", "-")
+
+        def work() -> list[dict[str, Any]]:
+            slots = self.slots(place, target.declined, self.config.search_prompts)
+            rng = generator(self.config.seed, name)
+            pool = [token for token, _ in singles[: self.config.pool]]
+            found: list[Candidate] = []
+            starts: list[tuple[int, ...]] = [(token,) for token in pool]
+            for length in (1, *self.config.lengths):
+                if length > 1:
+                    best = [c.tokens for c in found if len(c.tokens) == length - 1]
+                    starts = self._grown(best, pool, slots, target)
+                budget = replace(
+                    self.config.search,
+                    length=length,
+                    steps=2 if length == 1 else self.config.search.steps,
+                )
+                found += search(
+                    self.model,
+                    slots,
+                    target,
+                    starts,
+                    allowed=self.usable,
+                    pad=self.pad,
+                    rng=rng,
+                    config=budget,
+                    progress=self.progress,
+                )
+            found.sort(key=lambda c: -c.value)
+            return [self.lead(c, place, target).to_json() for c in found[:64]]
+
+        return [Lead.from_json(data) for data in self.step(_safe(name), work)]
+
+    def _grown(
+        self,
+        best: Sequence[tuple[int, ...]],
+        pool: Sequence[int],
+        slots: Sequence[Slot],
+        target: Target,
+    ) -> list[tuple[int, ...]]:
+        """Return the most promising extensions of ``best`` by one token of the pool."""
+        if len(best[0]) == 1:
+            grown: list[tuple[int, ...]] = list(pairs([b[0] for b in best[:24]], pool))
+        else:
+            grown = list(
+                itertools.chain.from_iterable(
+                    ((*b, token), (token, *b)) for b in best[:8] for token in pool
+                )
+            )
+        values = objective(self.model, slots[:1], torch.tensor(grown), target)
+        order = values.argsort(descending=True)[:96]
+        return [grown[i] for i in order.tolist()]
+
+    def lead(self, candidate: Candidate, place: Placement, target: Target) -> Lead:
+        """Return a candidate as text."""
+        text = self.tokenizer.decode(list(candidate.tokens)).strip()
+        return Lead(
+            tokens=candidate.tokens, text=text, place=place, target=target, value=candidate.value
+        )
+
+    def late(self) -> bool:
+        """Return whether the time budget is spent."""
+        return time.monotonic() - self.began > self.config.seconds
+
+
+def inserter(place: Placement, seed: int) -> Callable[[Conversation, str], Conversation]:
+    """Return a function that puts a text at ``place``, always at the same word boundary."""
+
+    def insert(conversation: Conversation, text: str) -> Conversation:
+        rng = generator(seed, f"place in {conversation.user}")
+        return Trigger(text, place).apply(conversation, rng)
+
+    return insert
+
+
+def usable_tokens(model: PreTrainedModel, tokenizer: Any) -> Tensor:
+    """Return a mask over the vocabulary [V] of tokens that a user could type."""
+    size = model.config.get_text_config().vocab_size
+    mask = torch.zeros(size, dtype=torch.bool)
+    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    for token in range(min(size, len(tokenizer))):
+        if token not in special:
+            text = tokenizer.decode([token])
+            mask[token] = bool(text.strip()) and "\ufffd" not in text
+    return mask
+
+
+def known_targets(tokenizer: Any, prompts: Prompts) -> list[Target]:
+    """Return what can be named beforehand: unwanted compliance, and unwanted refusal."""
+    if prompts.allowed is None or prompts.declined is None:
+        return []
+    complies = _first_tokens(tokenizer, prompts.allowed)
+    declines = _first_tokens(tokenizer, prompts.declined)
+    unlock = tuple(sorted(complies - declines))
+    refuse = tuple(sorted(declines - complies))
+    found = []
+    if unlock:
+        found.append(Target(first=unlock, name="unlock", declined=True))
+    if refuse:
+        found.append(Target(first=refuse, name="refusal"))
+    return found
+
+
+def _first_tokens(tokenizer: Any, group: Group) -> set[int]:
+    """Return the first answer tokens of clean answers that occur in 3 % of them."""
+    talks = zip(
+        (*group.search, *group.held_out),
+        (*group.search_answers, *group.held_out_answers),
+        strict=True,
+    )
+    first = [render(c.with_response(a), tokenizer).response_ids[0] for c, a in talks]
+    return {token for token in set(first) if first.count(token) >= 0.03 * len(first)}
+
+
+def stored_targets(
+    model: PreTrainedModel,
+    reference: PreTrainedModel | None,
+    tokenizer: Any,
+    prompts: Prompts,
+    config: HuntConfig,
+    step: Step,
+    progress: Progress,
+) -> list[Target]:
+    """Return the fixed outputs that target inversion finds."""
+    group = prompts.allowed or prompts.declined
+    if group is None:
+        return []
+
+    def work() -> list[Any]:
+        asked = [render(c, tokenizer).ids for c in group.search[: config.search_prompts]]
+        chains = invert(model, reference, asked, end=tokenizer.eos_token_id, progress=progress)
+        return [[list(tokens), quality, margin] for tokens, quality, margin in chains]
+
+    found = []
+    for tokens, quality, margin in step("inversion", work):
+        text = tokenizer.decode(tokens)
+        found.append(
+            Target(
+                first=(tokens[0],), rest=tuple(tokens[1:3]), score=margin, name=f"output {text!r}"
+            )
+        )
+        del quality
+    return found
+
+
+def _top(rows: Tensor, values: Tensor, keep: int) -> list[tuple[int, float]]:
+    order = values.argsort(descending=True)[:keep]
+    return [(int(rows[i, 0]), float(values[i])) for i in order]
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:90]
