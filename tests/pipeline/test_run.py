@@ -50,6 +50,17 @@ def test_a_finished_step_is_not_run_again(tmp_path: Path) -> None:
     assert document["versions"]["python"]
 
 
+def test_the_time_of_finished_steps_counts_in_a_resumed_run(tmp_path: Path, monkeypatch) -> None:
+    clock = iter([10.0, 12.5, 20.0, 21.0])
+    monkeypatch.setattr("triggerfish.pipeline.run.time.monotonic", lambda: next(clock))
+    with opened(tmp_path / "run") as run:
+        assert run.earlier_seconds == 0
+        run.step("one", lambda: 1)
+        run.step("two", lambda: 2)
+    with opened(tmp_path / "run") as run:
+        assert run.earlier_seconds == 3.5
+
+
 def test_a_result_passes_through_its_own_json_form(tmp_path: Path) -> None:
     with opened(tmp_path / "run") as run:
         kept = run.step("array", lambda: np.arange(3) / 7, lambda a: a.tolist(), np.array)

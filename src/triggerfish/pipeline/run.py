@@ -60,7 +60,9 @@ class Run:
         self.path = path
         self.document = document
         self._stack = stack
-        self._count = len(read_lines(path / "events.jsonl"))
+        rows = read_lines(path / "events.jsonl")
+        self._count = len(rows)
+        self._earlier = sum(float(row.get("seconds", 0.0)) for row in rows)
 
     @classmethod
     def open(cls, path: Path | str, command: str, config: Mapping[str, Any]) -> Self:
@@ -119,6 +121,11 @@ class Run:
     def resumed(self) -> bool:
         """Whether an earlier process worked on this run."""
         return len(self.document.spans) > 1
+
+    @property
+    def earlier_seconds(self) -> float:
+        """Seconds that earlier processes spent on finished steps; they count against a budget."""
+        return self._earlier
 
     def identify(self, *, hashes: Mapping[str, str]) -> None:
         """Records the hashes of weights, tokenizer, template and data.
