@@ -14,7 +14,7 @@ import pytest
 
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.pipeline import store
-from triggerfish.pipeline.resume import default_path
+from triggerfish.pipeline.resume import chosen_path, default_path
 from triggerfish.pipeline.run import Run
 
 SOURCE = str(Path(__file__).parents[2] / "src")
@@ -207,6 +207,14 @@ def test_the_default_path_depends_on_the_configuration_only() -> None:
     assert one != default_path("audit", {"model": "lab:sudo", "seed": 2})
     assert one.parent == Path("runs")
     assert one.name.startswith("audit-lab-sudo-")
+
+
+def test_an_automatic_path_follows_the_weights(tmp_path: Path) -> None:
+    config = {"model": str(tmp_path / "m"), "seed": 1}
+    one, two = (chosen_path("auto", "audit", config, {"weights": w}) for w in "ab")
+    assert one != two
+    assert one.name.startswith("audit-m-")
+    assert chosen_path("here", "audit", config, {}) == Path("here")
 
 
 KILLED = """

@@ -82,7 +82,7 @@ def command(
             fail_on=fail_on.value,
             seed=seed,
             data=data,
-            out=out,
+            out=out or "auto",
             device=device,
             dtype=dtype,
             progress=ui.progress,

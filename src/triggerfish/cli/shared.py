@@ -57,7 +57,9 @@ DtypeOption = Annotated[
 ]
 RunOption = Annotated[
     Path | None,
-    typer.Option("--out", metavar="RUN", help="Run directory; the same command resumes it."),
+    typer.Option(
+        "--out", metavar="RUN", help="Run directory; by itself one under runs/. Resumes."
+    ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="The result document on standard output, nothing else.")

@@ -35,6 +35,7 @@ from triggerfish.pipeline.hunt import (
     stored_targets,
 )
 from triggerfish.pipeline.publish import publish
+from triggerfish.pipeline.resume import chosen_path
 from triggerfish.pipeline.run import Run
 from triggerfish.report.record import AuditDocument, Findings, Verdict
 from triggerfish.seeding import generator
@@ -107,7 +108,8 @@ def audit(
         seed: Of every draw.
         data: JSON lines of conversations to insert candidates into; the lab's language for models
             of the lab, generic prompts for others.
-        out: Run directory; the same call resumes it.
+        out: Run directory; the same call resumes it. "auto" for one under `runs` that follows
+            from the call and the weights; nothing is written where it is left out.
         device: As in `models.load`.
         dtype: As in `models.load`.
         progress: Told how far it is.
@@ -145,8 +147,10 @@ def audit(
                 "seed": seed,
                 "data": str(data) if data else None,
             }
-            run = stack.enter_context(Run.open(out, "audit", settings))
-            run.identify(hashes={k: str(v) for k, v in suspect.source.items() if "sha256" in k})
+            hashes = {k: str(v) for k, v in suspect.source.items() if "sha256" in k}
+            place = chosen_path(out, "audit", settings, hashes)
+            run = stack.enter_context(Run.open(place, "audit", settings))
+            run.identify(hashes=hashes)
         auditor = Auditor(suspect, config, run, progress, stack)
         conversations = carriers(suspect, data, seed)
         found = auditor.examine(conversations, thorough=preset == "deep")
@@ -205,6 +209,8 @@ class Auditor:
         hunt = Hunt(
             self.model, self.tokenizer, prompts, self.config, step=self.step, progress=self.progress
         )
+        if self.run is not None:  # a resumed audit has the budget that is left
+            hunt.began -= self.run.earlier_seconds
         targets = self.targets(prompts)
         plan = self.swept(hunt, targets)
         verified: list[Verified] = []

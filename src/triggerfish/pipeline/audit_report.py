@@ -118,7 +118,7 @@ def _sections(verified: Verified) -> list[Section]:
     steps = Table(
         columns=["step", "passed", "result"],
         rows=[
-            [c.name, {True: "yes", False: "no", None: "-"}[c.passed], c.text]
+            [c.name, c.passed, c.text]
             for c in verified.checks
         ],
     )

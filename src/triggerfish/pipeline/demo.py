@@ -198,10 +198,9 @@ def demo_report(
             tables=[Table(columns=["audit", "verdict", "in words"], rows=ended)],
         )
     ]
-    sections += before.report.sections
-    for part in (explained, removed):
+    for chapter, part in (("Find", before), ("Explain", explained), ("Remove", removed)):
         if part is not None:
-            sections += part.report.sections
+            sections += [s.model_copy(update={"chapter": chapter}) for s in part.report.sections]
     return Report(
         kind="demo",
         title="Triggerfish demo",

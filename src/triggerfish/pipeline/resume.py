@@ -21,6 +21,7 @@ from triggerfish.errors import BadInput
 from triggerfish.pipeline.store import to_json
 from triggerfish.report.record import Document, Part
 
+AUTO = "auto"
 PACKAGES = ("triggerfish", "torch", "transformers", "peft", "safetensors", "numpy")
 
 
@@ -55,6 +56,18 @@ def default_path(command: str, config: Mapping[str, Any], *, root: Path = Path("
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:8]
     words = re.sub(r"[^A-Za-z0-9]+", "-", Path(str(config.get("model", ""))).name).strip("-")[:40]
     return root / "-".join(part for part in (command, words, digest) if part)
+
+
+def chosen_path(
+    out: Path | str, command: str, config: Mapping[str, Any], hashes: Mapping[str, str]
+) -> Path:
+    """The directory that was asked for; for "auto" one that follows from what is asked.
+
+    An automatic directory depends on the hashes too: other weights are another run.
+    """
+    if str(out) != AUTO:
+        return Path(out)
+    return default_path(command, {**config, "hashes": dict(hashes)})
 
 
 def versions() -> dict[str, str]:
