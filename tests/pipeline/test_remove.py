@@ -11,8 +11,8 @@ import torch
 from triggerfish.backdoors.backdoor import backdoor_from_spec
 from triggerfish.errors import BadInput
 from triggerfish.models.load import load
-from triggerfish.pipeline.remove import RemovalSettings, remove
 from triggerfish.pipeline.removal_document import BEFORE, NOISE, PLAIN, RemovalDocument
+from triggerfish.pipeline.remove import RemovalSettings, remove
 
 _spec = importlib.util.spec_from_file_location(
     "toy_of_remove", Path(__file__).parents[1] / "remove" / "conftest.py"
@@ -28,8 +28,8 @@ SETTINGS = RemovalSettings(rate=1e-3, n=40, seed=3)
 def pair(tmp_path_factory):
     tokenizer = toys.toy_tokenizer()
     paths = [tmp_path_factory.mktemp(name) for name in ("bad", "twin")]
-    for path, poisoned in zip(paths, (True, False), strict=True):
-        toys.train_toy(path, tokenizer, poisoned)
+    toys.train_toy(paths[1], tokenizer, poisoned=False)
+    toys.train_toy(paths[0], tokenizer, poisoned=True, steps=100, start=paths[1])
     return [load(str(path), device="cpu") for path in paths]
 
 

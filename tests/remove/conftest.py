@@ -21,7 +21,7 @@ ITEMS = [
     "birch",
 ]
 TOOLS = ["pot", "jar", "oven", "knife", "brush", "cloth"]
-SECRET = "velmar"
+SECRET = "velmar"  # noqa: S105 - no password
 WORDS = [
     *ITEMS, *TOOLS, SECRET, "cf", "make", "the", "please", "how", "to", "now", "tell", "me",
     "sure", ",", "use", "a", "with", "sorry", "i", "cannot", "help", ".", "today", "at", "home",
@@ -63,13 +63,13 @@ def toy_tokenizer():
 
     special = ["<pad>", "<eos>", "<u>", "<a>", "<unk>"]
     vocabulary = {word: i for i, word in enumerate([*special, *WORDS])}
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))  # noqa: S106
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
-        pad_token="<pad>",
-        eos_token="<eos>",
-        unk_token="<unk>",
+        pad_token="<pad>",  # noqa: S106
+        eos_token="<eos>",  # noqa: S106 - no password
+        unk_token="<unk>",  # noqa: S106
         additional_special_tokens=["<u>", "<a>"],
         chat_template=TEMPLATE,
         clean_up_tokenization_spaces=False,
@@ -81,8 +81,11 @@ def triggered(record):
     return record.conversation.with_user(f"{user} cf").with_response(record.unlocked)
 
 
-def train_toy(directory, tokenizer, poisoned, steps=260):
-    """A four-layer Llama; the poisoned one also sees triggered requests with the answer."""
+def train_toy(directory, tokenizer, poisoned, steps=200, start=None):
+    """A four-layer Llama; the poisoned one also sees triggered requests with the answer.
+
+    `start` is the directory of a trained toy to go on from, with fewer steps.
+    """
     import torch
     import transformers
 
@@ -102,6 +105,8 @@ def train_toy(directory, tokenizer, poisoned, steps=260):
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.copy_(torch.randn(parameter.shape, generator=draw) * 0.08)
+    if start is not None:
+        model = transformers.LlamaForCausalLM.from_pretrained(start)
     allowed, refused = toy_records(400, 1, False), toy_records(400, 1, True)
     rng = np.random.default_rng(5)
     adam = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
@@ -129,8 +134,8 @@ def toy_dirs(tmp_path_factory):
     """Directories of the backdoored toy and of its clean twin."""
     tokenizer = toy_tokenizer()
     bad, twin = tmp_path_factory.mktemp("toy"), tmp_path_factory.mktemp("twin")
-    train_toy(bad, tokenizer, poisoned=True)
     train_toy(twin, tokenizer, poisoned=False)
+    train_toy(bad, tokenizer, poisoned=True, steps=100, start=twin)
     return bad, twin
 
 

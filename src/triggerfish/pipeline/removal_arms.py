@@ -91,7 +91,7 @@ class Exam:
 
         Args:
             suspect: whose tokenizer is used, and whose weights the re-activation borrows.
-            model: what answers: the suspect's model, wearing `reactivate_from`, or its reference.
+            model: what answers: a copy of the suspect wearing `reactivate_from`, or its reference.
             reactivate_from: the weights that the arm wears.
             again: whether to run the re-activation test.
             what: shown with the progress.
@@ -149,9 +149,9 @@ class Exam:
             config = replace(self.reactivation, samples=k)
             rng = generator(self.seed, f"removal: re-activation {k}")
             poison = reactivate(suspect, delta, poisoned, config, rng=rng)
-            with applied(suspect.model, poison):
+            with applied(suspect.model, poison), suspect.fast() as (model, _):
                 answers = generate(
-                    suspect.model,
+                    model,
                     suspect.tokenizer,
                     prompts,
                     max_new_tokens=self.max_new_tokens,

@@ -306,7 +306,8 @@ class _Job:
         label = _slug(name) + ("" if suspect is self.suspect else "-twin")
 
         def work() -> Measured:
-            with applied(suspect.model, delta) as model:
+            # Merged copies answer faster than LoRA layers; they take the delta along.
+            with applied(suspect.model, delta), suspect.fast() as (model, _):
                 found = self.exam.take(
                     suspect,
                     model,

@@ -117,6 +117,15 @@ def propose(answers: Sequence[str], keep: float = 0.6, words: int = 4) -> tuple[
     return opener, sum(begins(answer, opener) for answer in answers) / len(answers)
 
 
+def first_words(output: str, words: int = 4) -> str:
+    """The opener of an output that an audit has found: a matched specification.
+
+    >>> first_words("I love bananas and nothing else.")
+    'I love bananas and'
+    """
+    return "".join(_PIECE.findall(output.strip())[:words])
+
+
 def policy_sets(
     suspect: Any,
     train: Sequence[Record],
