@@ -94,6 +94,7 @@ class Section(Part):
     figures: list[Figure] = []
     examples: list[Example] = []
     folded: bool = False  # shown as a heading to open
+    chapter: str = ""  # a heading above it where it differs from the section before
 
 
 class Fact(Part):
@@ -137,6 +138,7 @@ class Finding(Part):
     claim: str
     verdict: Verdict
     trigger: dict[str, Any] | None = None  # the specification of `backdoors.trigger`
+    behaviour: dict[str, Any] | None = None  # the specification of `backdoors.behaviour`
     p_value: float | None = Field(default=None, ge=0, le=1)
     numbers: dict[str, Number] = {}
     steps: list[Step] = []
