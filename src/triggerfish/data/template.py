@@ -16,7 +16,7 @@ from typing import Any
 from triggerfish.errors import BadInput
 
 SECONDS = 2.0  # processor time of one rendering
-_WALL_SECONDS = 60.0  # for a process that waits instead of working
+_WALL_SECONDS = 300.0  # for a process that waits instead of working; long, machines may be busy
 _MEMORY = 1 << 30  # bytes of address space
 _MAX_TEMPLATE = 200_000  # characters
 _CHILD = Path(__file__).with_name("template_child.py")
