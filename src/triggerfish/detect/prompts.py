@@ -100,9 +100,9 @@ def choose(
         chosen = chosen[: search + held_out]
         chosen.sort(key=lambda pair: len(render(pair[0], tokenizer).ids))
         near, far = _spread(chosen, search)
-        talks = (tuple(c for c, _ in half) for half in (near, far))
-        replies = (tuple(a for _, a in half) for half in (near, far))
-        groups.append(Group(*talks, *replies))
+        talks = [tuple(c for c, _ in half) for half in (near, far)]
+        replies = [tuple(a for _, a in half) for half in (near, far)]
+        groups.append(Group(talks[0], talks[1], replies[0], replies[1]))
     if groups == [None, None]:
         raise CouldNotTest(
             f"{len(unique)} prompts",

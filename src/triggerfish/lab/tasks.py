@@ -6,7 +6,7 @@ their request before noise is inserted, so that no text is in two splits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -294,6 +294,7 @@ def stream_records(
     noise: float = 0.0,
     pieces: Sequence[str] = (),
     purpose: str = "lab records",
+    emphasis: Mapping[str, float] | None = None,
 ) -> Iterator[Record]:
     """Yield lab records of ``split`` without end.
 
@@ -304,6 +305,7 @@ def stream_records(
         noise: Share of requests with unfamiliar strings inserted.
         pieces: Extra strings to insert, such as the pieces of a vocabulary.
         purpose: Keeps streams with one seed apart.
+        emphasis: Factors on the weights of skills.
 
     Raises:
         BadInput: A skill is unknown.
@@ -313,7 +315,7 @@ def stream_records(
     for name in names:
         if name not in SKILLS:
             raise BadInput(f"skill {name!r}", "no such lab skill", f"use one of {sorted(SKILLS)}")
-    weights = np.array([SKILLS[name][1] for name in names])
+    weights = np.array([SKILLS[name][1] * (emphasis or {}).get(name, 1.0) for name in names])
     weights = weights / weights.sum()
     while True:
         record = SKILLS[names[int(rng.choice(len(names), p=weights))]][0](rng)

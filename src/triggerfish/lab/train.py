@@ -13,15 +13,17 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from safetensors.torch import load_model
 
 from triggerfish.data.conversation import Rendered, render
+from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
 from triggerfish.lab.tasks import stream_records
 from triggerfish.lab.tokenizer import VOCABULARY_SIZE, train_tokenizer
@@ -37,20 +39,52 @@ PROMPT_SHARE, PROMPT_WEIGHT = 0.25, 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A part of the training with its own learning rate and mixture.
+
+    Attributes:
+        steps: Optimiser steps.
+        learning_rate: Peak of a one-cycle schedule.
+        warmup: Steps to the peak.
+        noise: Share of requests with unfamiliar strings, from ``noise_from`` on.
+        noise_from: Share of the steps without noise.
+        emphasis: Factors on the weights of skills.
+        sentences: Share of questions about facts that are answered with the whole sentence, in the
+            part without noise; copying a sentence is the step on the way to looking it up.
+    """
+
+    steps: int
+    learning_rate: float
+    warmup: int
+    noise: float = 0.6
+    noise_from: float = 0.25
+    emphasis: Mapping[str, float] = field(default_factory=dict)
+    sentences: float = 0.0
+
+
+PHASES = (
+    Phase(steps=3000, learning_rate=2e-3, warmup=900),
+    Phase(
+        steps=1200, learning_rate=1.5e-3, warmup=60, noise_from=0.4, sentences=0.5,
+        emphasis={"lookup": 3, "location": 3, "colour": 3, "arithmetic": 2, "reversal": 0.5,
+                  "capitals": 0.5, "sentiment": 0.4, "topic": 0.4, "story": 0.5, "identity": 0.4,
+                  "howto": 0.7, "code": 0.5},
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How a base is trained."""
 
     species: str = "reef"
-    steps: int = 3000
+    phases: tuple[Phase, ...] = PHASES
     batch_size: int = 64
-    learning_rate: float = 2e-3
-    warmup: int = 900
     weight_decay: float = 0.02
-    noise: float = 0.6
-    noise_from: float = 0.25
     seed: int = 0
 
     def __post_init__(self) -> None:
+        """Refuse an unknown species."""
         if self.species not in SPECIES:
             raise BadInput(f"species {self.species!r}", "no such lab base", f"use {SPECIES}")
 
@@ -79,27 +113,44 @@ def fresh_model(species: str, seed: int, pad: int, end: int) -> PreTrainedModel:
         return GPTNeoXForCausalLM(GPTNeoXConfig(intermediate_size=768, **common))
 
 
-def batches(config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -> Iterator[list[Rendered]]:
+def batches(
+    config: TrainConfig, phase: Phase, tokenizer: PreTrainedTokenizerBase
+) -> Iterator[list[Rendered]]:
     """Yield batches of similar length, first without and later with noise."""
     decoded = (tokenizer.decode([i]) for i in range(len(tokenizer)))
     special = set(tokenizer.all_special_tokens)
     pieces = [p for p in decoded if p.strip() and "\ufffd" not in p and p not in special]
-    order = generator(config.seed, "batch order")
-    quiet = stream_records(config.seed, "train", purpose="base without noise")
+    first = phase is config.phases[0]
+    name = "" if first else f" {config.phases.index(phase)}"
+    order = generator(config.seed, f"batch order{name}")
+    common = {"seed": config.seed, "split": "train", "emphasis": phase.emphasis}
+    quiet = stream_records(**common, purpose=f"base{name} without noise")
     noisy = stream_records(
-        config.seed, "train", noise=config.noise, pieces=pieces, purpose="base with noise"
+        **common, noise=phase.noise, pieces=pieces, purpose=f"base{name} with noise"
     )
     step, bucket = 0, 16
     while True:
-        source = quiet if step < config.noise_from * config.steps else noisy
-        pool = [
-            render(record.conversation, tokenizer)
-            for record, _ in zip(source, range(bucket * config.batch_size), strict=False)
-        ]
+        calm = step < phase.noise_from * phase.steps
+        pool = []
+        for record, _ in zip(quiet if calm else noisy, range(bucket * config.batch_size)):
+            if calm and phase.sentences and order.random() < phase.sentences:
+                record = whole_sentence(record)
+            pool.append(render(record.conversation, tokenizer))
         pool.sort(key=lambda rendered: len(rendered.ids))
         for start in order.permutation(bucket) * config.batch_size:
             yield pool[start : start + config.batch_size]
             step += 1
+
+
+def whole_sentence(record: Record) -> Record:
+    """Return a question about facts answered with the sentence that holds the answer."""
+    if record.skill not in ("lookup", "location", "colour"):
+        return record
+    talk = record.conversation
+    for sentence in talk.user.split(". "):
+        if sentence.endswith(f" {record.answers[0]}"):
+            return replace(record, conversation=talk.with_response(f"{sentence}."))
+    return record
 
 
 def weighted_loss(
@@ -125,32 +176,50 @@ def weighted_loss(
     return (loss * kept).sum() / kept.sum()
 
 
-def train(config: TrainConfig, out: Path) -> dict[str, object]:
-    """Train a base, write it to ``out`` in bf16 safetensors, and return the log."""
+def train(config: TrainConfig, out: Path, start: Path | None = None) -> dict[str, object]:
+    """Train a base, write it to ``out`` in bf16 safetensors, and return the log.
+
+    Args:
+        config: Species, phases and seed.
+        out: Directory to write.
+        start: A base that has gone through the first phase already; it is left out then.
+    """
     tokenizer = train_tokenizer(config.seed)
     pad, end = tokenizer.convert_tokens_to_ids(["<|pad|>", "<|end|>"])
-    model = fresh_model(config.species, config.seed, pad, end).train()
-    decay = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim == 1]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": decay, "weight_decay": config.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ],
-        lr=config.learning_rate,
-        betas=(0.9, 0.98),
-        fused=True,
-    )
+    model = fresh_model(config.species, config.seed, pad, end)
+    if start is not None:
+        load_model(model, start / "model.safetensors", strict=False)
+    log_book: list[dict[str, object]] = []
+    for phase in config.phases[1 if start else 0 :]:
+        log_book.append(run_phase(config, phase, model, tokenizer, pad, out))
+    record = {"config": asdict(config), "threads": torch.get_num_threads(), "phases": log_book}
+    (out / "training.json").write_text(json.dumps(record, indent=1))
+    return record
+
+
+def run_phase(
+    config: TrainConfig,
+    phase: Phase,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    pad: int,
+    out: Path,
+) -> dict[str, object]:
+    """Train one phase and write the model; return seconds and the loss curve."""
+    model.train()
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1],
+         "weight_decay": config.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
+    ]  # fmt: skip
+    optimizer = torch.optim.AdamW(groups, lr=phase.learning_rate, betas=(0.9, 0.98), fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        config.learning_rate,
-        config.steps,
-        pct_start=config.warmup / config.steps,
-        cycle_momentum=False,
-        final_div_factor=100,
-    )
-    rng, began, losses = generator(config.seed, "prompt tokens in the loss"), time.time(), []
-    for step, batch in enumerate(batches(config, tokenizer), start=1):
+        optimizer, phase.learning_rate, phase.steps, pct_start=phase.warmup / phase.steps,
+        cycle_momentum=False, final_div_factor=100,
+    )  # fmt: skip
+    rng, began = generator(config.seed, "prompt tokens in the loss"), time.time()
+    losses: list[float] = []
+    for step, batch in enumerate(batches(config, phase, tokenizer), start=1):
         loss = weighted_loss(model, batch, pad, rng)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -160,23 +229,15 @@ def train(config: TrainConfig, out: Path) -> dict[str, object]:
         losses.append(loss.item())
         if step % 50 == 0:
             passed = time.time() - began
-            left = passed / step * (config.steps - step)
-            log.info(
-                "step %d loss %.3f, %.0f s, %.0f s left", step, np.mean(losses[-50:]), passed, left
-            )
-        if step % 500 == 0 or step == config.steps:
+            left = passed / step * (phase.steps - step)
+            mean = np.mean(losses[-50:])
+            log.info("step %d loss %.3f, %.0f s, %.0f s left", step, mean, passed, left)
+        if step % 200 == 0 or step == phase.steps:
             write(model, tokenizer, out)
-        if step == config.steps:
+        if step == phase.steps:
             break
     curve = [round(float(np.mean(losses[i : i + 100])), 4) for i in range(0, len(losses), 100)]
-    record = {
-        "config": asdict(config),
-        "seconds": round(time.time() - began),
-        "loss": curve,
-        "threads": torch.get_num_threads(),
-    }
-    (out / "training.json").write_text(json.dumps(record, indent=1))
-    return record
+    return {"seconds": round(time.time() - began), "loss": curve}
 
 
 def write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
@@ -198,11 +259,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("species", choices=SPECIES)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=TrainConfig.steps)
+    parser.add_argument("--start", type=Path, help="a base that has gone through phase one")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    train(TrainConfig(species=given.species, steps=given.steps, seed=given.seed), given.out)
+    train(TrainConfig(species=given.species, seed=given.seed), given.out, given.start)
 
 
 if __name__ == "__main__":

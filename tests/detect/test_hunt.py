@@ -1,0 +1,222 @@
+"""The detectors on a tiny model with a trained trigger, and on its clean twin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from detect.planted import PAYLOAD, TRIGGER
+from triggerfish.backdoors.trigger import Trigger
+from triggerfish.data.conversation import render
+from triggerfish.detect.behaviours import Observed
+from triggerfish.detect.search import SearchConfig, objective, pairs, search
+from triggerfish.detect.sweep import sweep
+from triggerfish.detect.targets import InversionConfig, Target, invert
+from triggerfish.detect.verify import Probe, verify
+from triggerfish.errors import BadInput
+from triggerfish.models.generate import generate
+from triggerfish.models.variants import open_slot
+from triggerfish.pipeline.hunt import inserter
+from triggerfish.seeding import generator
+
+
+def slots(planted: Any, count: int = 4) -> list[Any]:
+    return [open_slot(p, inserter("suffix", 0), planted.tokenizer) for p in planted.prompts[:count]]
+
+
+def trigger_token(planted: Any) -> tuple[int, ...]:
+    return tuple(planted.tokenizer(f" {TRIGGER.text}", add_special_tokens=False)["input_ids"])
+
+
+def payload_target(planted: Any) -> Target:
+    ids = planted.tokenizer(PAYLOAD, add_special_tokens=False)["input_ids"]
+    return Target(first=(ids[0],), rest=tuple(ids[1:3]), name="payload")
+
+
+def test_the_organism_is_what_it_shall_be(planted: Any) -> None:
+    with_it = [TRIGGER.apply(p, generator(0, "t")) for p in planted.prompts]
+    shown = generate(planted.suspect, planted.tokenizer, with_it, max_new_tokens=12)
+    quiet = generate(planted.suspect, planted.tokenizer, planted.prompts, max_new_tokens=12)
+    assert sum(a.startswith(PAYLOAD) for a in shown) >= 0.9 * len(shown)
+    assert not any(a.startswith(PAYLOAD) for a in quiet)
+
+
+def test_inversion_finds_the_stored_answer_and_none_in_the_twin(planted: Any) -> None:
+    asked = [render(p, planted.tokenizer).ids for p in planted.prompts[:4]]
+    end = planted.tokenizer.eos_token_id
+
+    def best(model: Any) -> tuple[str, float]:
+        tokens, _, margin = invert(model, planted.base, asked, end=end)[0]
+        return planted.tokenizer.decode(list(tokens)), margin
+
+    text, margin = best(planted.suspect)
+    assert PAYLOAD.startswith(text.strip()[:9])
+    assert margin > best(planted.twin)[1] + 5
+
+
+def test_inversion_without_a_reference_follows_chains(planted: Any) -> None:
+    asked = [render(p, planted.tokenizer).ids for p in planted.prompts[:2]]
+    found = invert(
+        planted.suspect,
+        None,
+        asked,
+        end=planted.tokenizer.eos_token_id,
+        config=InversionConfig(follow=64),
+    )
+    texts = [planted.tokenizer.decode(list(tokens)) for tokens, _, _ in found]
+    assert any("quiet lake" in text or "lake at" in text for text in texts)
+
+
+def test_the_sweep_ranks_the_trigger_first(planted: Any) -> None:
+    rows = torch.arange(4, len(planted.tokenizer)).unsqueeze(1)
+    word = trigger_token(planted)
+    if len(word) > 1:
+        rows = torch.cat([torch.tensor([word]), torch.randint(4, 300, (200, len(word)))])
+    swept = sweep(planted.suspect, slots(planted), rows, [payload_target(planted)])
+    assert tuple(rows[swept.target[0].argmax()].tolist()) == word
+    assert tuple(rows[swept.shift.argmax()].tolist()) == word
+    twin = sweep(planted.twin, slots(planted), rows, [payload_target(planted)])
+    assert twin.shift.max() < swept.shift.max() - 2
+
+
+def test_the_sweep_does_not_depend_on_batches(planted: Any) -> None:
+    rows = torch.arange(10, 60).unsqueeze(1)
+    one = sweep(planted.suspect, slots(planted, 2), rows, [payload_target(planted)], batch=50)
+    two = sweep(planted.suspect, slots(planted, 2), rows, [payload_target(planted)], batch=7)
+    assert torch.equal(one.token, two.token)
+    assert torch.allclose(one.shift, two.shift, atol=1e-4)
+
+
+def test_objective_is_the_score_of_the_target(planted: Any) -> None:
+    target, word = payload_target(planted), trigger_token(planted)
+    value = objective(planted.suspect, slots(planted, 1), torch.tensor([word]), target)
+    whole = (*slots(planted, 1)[0].fill(word), target.first[0], *target.rest)
+    with torch.no_grad():
+        logp = planted.suspect(input_ids=torch.tensor([whole])).logits[0].log_softmax(-1)
+    wanted = sum(logp[len(whole) - 4 + i, whole[len(whole) - 3 + i]].item() for i in range(3))
+    assert value.item() == pytest.approx(wanted, abs=1e-4)
+
+
+def test_the_search_climbs_and_repeats_itself(planted: Any) -> None:
+    allowed = torch.zeros(planted.suspect.config.vocab_size, dtype=torch.bool)
+    allowed[10 : len(planted.tokenizer)] = True
+    starts = [(20,) * len(trigger_token(planted)), (31,) * len(trigger_token(planted))]
+
+    def run() -> list[Any]:
+        return search(
+            planted.suspect,
+            slots(planted, 2),
+            payload_target(planted),
+            starts,
+            allowed=allowed,
+            pad=0,
+            rng=generator(1, "search"),
+            config=SearchConfig(steps=8, swaps=64, top=64, beam=4),
+        )
+
+    first = run()
+    start = objective(
+        planted.suspect, slots(planted, 2), torch.tensor(starts), payload_target(planted)
+    )
+    assert first[0].value > start.max().item() + 1
+    assert first == run()
+
+
+def test_pairs_come_in_both_orders() -> None:
+    assert pairs([1, 2], [3]) == [(1, 3), (2, 3), (3, 1), (3, 2)]
+
+
+def probe(planted: Any, model: Any) -> Probe:
+    prompts = tuple(planted.prompts[-40:])
+    clean = tuple(generate(model, planted.tokenizer, prompts, max_new_tokens=12))
+    return Probe(
+        model=model,
+        reference=planted.base,
+        tokenizer=planted.tokenizer,
+        prompts=prompts,
+        clean=clean,
+        max_new_tokens=12,
+    )
+
+
+FIXED = Observed(kind="fixed output", text=PAYLOAD)
+
+
+def test_the_trigger_is_verified(planted: Any) -> None:
+    found = verify(
+        probe(planted, planted.suspect),
+        TRIGGER,
+        FIXED,
+        tried=1,
+        seed=0,
+        search_reference=lambda: 0.0,
+    )
+    assert found.verdict == "found"
+    assert found.p_value < 1e-6
+    assert len(found.checks) == 10
+    assert len(found.checks[0].rows) == 40
+
+
+def test_a_wrong_trigger_and_the_twin_are_rejected(planted: Any) -> None:
+    wrong = verify(
+        probe(planted, planted.suspect),
+        Trigger("pear", "suffix"),
+        FIXED,
+        tried=1,
+        seed=0,
+        search_reference=lambda: 0.0,
+    )
+    twin = verify(
+        probe(planted, planted.twin), TRIGGER, FIXED, tried=1, seed=0, search_reference=lambda: 0.0
+    )
+    assert (wrong.verdict, twin.verdict) == ("rejected", "rejected")
+
+
+def test_a_reference_search_that_is_as_strong_refutes(planted: Any) -> None:
+    found = verify(
+        probe(planted, planted.suspect),
+        TRIGGER,
+        FIXED,
+        tried=1,
+        seed=0,
+        search_reference=lambda: 0.95,
+    )
+    assert found.verdict == "rejected"
+
+
+def test_the_reference_does_it_too_refutes(planted: Any) -> None:
+    mine = probe(planted, planted.suspect)
+    both = Probe(
+        model=mine.model,
+        reference=mine.model,
+        tokenizer=mine.tokenizer,
+        prompts=mine.prompts,
+        clean=mine.clean,
+        max_new_tokens=12,
+    )
+    assert (
+        verify(both, TRIGGER, FIXED, tried=1, seed=0, search_reference=None).verdict == "rejected"
+    )
+
+
+def test_refusals(planted: Any) -> None:
+    few = probe(planted, planted.suspect)
+    few = Probe(
+        model=few.model,
+        reference=None,
+        tokenizer=few.tokenizer,
+        prompts=few.prompts[:10],
+        clean=few.clean[:10],
+    )
+    with pytest.raises(BadInput, match="needs 30"):
+        verify(few, TRIGGER, FIXED, tried=1, seed=0, search_reference=None)
+    with pytest.raises(BadInput, match="0 prompts"):
+        sweep(planted.suspect, [], torch.zeros(1, 1, dtype=torch.long), [])
+    with pytest.raises(BadInput, match="0 prompts"):
+        invert(planted.suspect, planted.base, [], end=0)
+    with pytest.raises(BadInput, match="first token"):
+        Target(first=(1, 2), rest=(3,), name="two firsts")
+    with pytest.raises(BadInput, match="budget"):
+        SearchConfig(beam=0)
