@@ -80,7 +80,7 @@ class Estimate:
 class Progress(Protocol):
     """Told how far a long task is; must not raise."""
 
-    def __call__(self, done: int, total: int, what: str) -> None:
+    def __call__(self, done: int, total: int, what: str, /) -> None:
         """Report ``done`` of ``total`` steps of ``what``."""
 
 

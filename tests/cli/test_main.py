@@ -110,7 +110,7 @@ def test_an_unknown_command_is_a_bad_request_with_a_suggestion(capsys) -> None:
         (BadInput("rank 0", "must be positive", "give 8"), 2, "rank 0: must be positive. Give 8."),
         (CouldNotTest("m", "has no reference", "give one"), 3, "m: has no reference. Give one."),
         (OSError(errno.ENOSPC, "No space left on device"), 3, "the disk is full"),
-        (KeyboardInterrupt(), 130, "Run the same command again to resume"),
+        (KeyboardInterrupt(), 130, "Run the same command again"),
     ],
 )
 def test_user_errors_have_a_code_and_no_traceback(install, capsys, error, code, text) -> None:

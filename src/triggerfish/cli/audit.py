@@ -14,7 +14,6 @@ from triggerfish.cli.shared import (
     JsonOption,
     ModelArgument,
     ReferenceOption,
-    RunOption,
     SeedOption,
     session,
 )
@@ -61,7 +60,14 @@ def command(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "float32",
-    out: RunOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="RUN",
+            help="Run directory, which the same command resumes; one under runs/ by itself.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look for a backdoor, verify what is found, and say what was not tested.

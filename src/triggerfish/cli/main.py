@@ -160,5 +160,9 @@ def _explain(error: Exception) -> int:
 def _interrupted() -> int:
     from triggerfish.cli.shared import say
 
-    say("\nInterrupted. Run the same command again to resume where it stopped.", colour="yellow")
+    say(
+        "\nInterrupted. Run the same command again; with a run directory it resumes where it"
+        " stopped.",
+        colour="yellow",
+    )
     return INTERRUPTED

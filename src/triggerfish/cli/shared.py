@@ -57,9 +57,7 @@ DtypeOption = Annotated[
 ]
 RunOption = Annotated[
     Path | None,
-    typer.Option(
-        "--out", metavar="RUN", help="Run directory; by itself one under runs/. Resumes."
-    ),
+    typer.Option("--out", metavar="RUN", help="Run directory; the same command resumes it."),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="The result document on standard output, nothing else.")

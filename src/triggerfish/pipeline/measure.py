@@ -34,6 +34,7 @@ from triggerfish.pipeline.probes import (
 )
 from triggerfish.pipeline.publish import publish
 from triggerfish.pipeline.records import HeldOut, held_out
+from triggerfish.pipeline.resume import chosen_path
 from triggerfish.pipeline.run import Run
 from triggerfish.plant.card import CARD, read_card
 from triggerfish.report.record import Example, Report
@@ -41,6 +42,7 @@ from triggerfish.seeding import generator
 from triggerfish.types import Estimate, Progress, silent
 
 SHOWN = 4
+LOADING = ("adapter", "base", "reference", "device", "dtype")
 
 
 class MeasureDocument(Document):
@@ -154,13 +156,27 @@ def measure_run(
 ) -> MeasureDocument:
     """`measure` in a run directory, which keeps the document and its report.
 
+    Args:
+        model: A model argument.
+        out: The run directory; "auto" for one that follows from the request and the weights.
+        progress: As `measure`.
+        **request: As `measure`.
+
     Raises:
         BadInput: As `measure`, or the directory is another run's.
     """
-    with Run.open(out, "measure", {"model": model, **request}) as run:
+    loading = {key: request.pop(key) for key in LOADING if key in request}
+    if all(request.get(key) is None for key in ("card", "trigger", "behaviour")):
+        _asked(model, None, None, None)
+        request["card"] = model
+    suspect = load(model, **loading)
+    hashes = {key: str(value) for key, value in suspect.source.items() if "sha256" in key}
+    config = {"model": model, **loading, **request}
+    with Run.open(chosen_path(out, "measure", config, hashes), "measure", config) as run:
+        run.identify(hashes=hashes)
         document: MeasureDocument = run.step(
             "measure",
-            lambda: measure(model, progress=progress, **request),
+            lambda: measure(suspect, progress=progress, **request),
             to_json=lambda value: value.model_dump(mode="json"),
             from_json=MeasureDocument.model_validate,
         )

@@ -15,7 +15,7 @@ from triggerfish.backdoors.scorer_check import check_scorer
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
 from triggerfish.models.load import Suspect
-from triggerfish.pipeline.measure import answer_limit
+from triggerfish.pipeline.probes import answer_limit
 from triggerfish.pipeline.publish import publish
 from triggerfish.pipeline.removal_arms import Exam, Measured, check_measured
 from triggerfish.pipeline.removal_data import RemovalData, file_data, lab_data
