@@ -16,7 +16,7 @@ from triggerfish.report.record import Document, Part
 
 CORE = (
     "torch", "transformers", "peft", "safetensors", "tokenizers", "scikit-learn", "scipy",
-    "numpy", "pydantic", "typer", "rich", "jinja2", "pyyaml", "matplotlib", "psutil",
+    "numpy", "pydantic", "typer", "rich", "jinja2", "pyyaml", "psutil",
 )  # fmt: skip
 EXTRAS = {
     "plant": (("trl", "accelerate", "datasets"), "plant organisms, remove by fine-tuning"),
