@@ -133,8 +133,8 @@ def command(
     The backdoor is that of a card, or given by --trigger with --behaviour or --target.
     """
     with session(as_json) as ui:
-        from triggerfish.pipeline.explain import ExplainSettings
         from triggerfish.pipeline.explain_request import ExplainRequest, explain_as_asked
+        from triggerfish.pipeline.explain_texts import ExplainSettings
 
         request = ExplainRequest(
             model=model,

@@ -1,37 +1,29 @@
-"""Explain a known backdoor: drift, head attribution with controls, ablation curve.
-
-Heads are ranked on texts of the validation split; the curve is measured on test texts.
-"""
+"""Explain a known backdoor: drift, head attribution with controls, ablation curve."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.backdoors.behaviour import Behaviour
-from triggerfish.backdoors.scorer_check import check_scorer
 from triggerfish.backdoors.trigger import AnyTrigger, random_like
-from triggerfish.data.records import Record
-from triggerfish.data.splits import split_of
 from triggerfish.documents import Part
-from triggerfish.errors import BadInput
 from triggerfish.explain.ablation import AblationConfig, measure_curve
 from triggerfish.explain.drift import measure_drift
-from triggerfish.explain.effects import COMPONENTS, Component, Direction
 from triggerfish.explain.heads import Attribution, HeadsConfig, attribute, clean_head_means
-from triggerfish.explain.observed import observe
-from triggerfish.explain.pairs import Pair, make_pairs
+from triggerfish.explain.pairs import Pair
 from triggerfish.metrics.judges import is_right
 from triggerfish.models.activations import residuals
 from triggerfish.models.generate import generate
 from triggerfish.models.load import Suspect
+from triggerfish.models.products import fast_products
 from triggerfish.pipeline.explain_document import (
     ControlPart,
     CurvePart,
@@ -42,58 +34,14 @@ from triggerfish.pipeline.explain_document import (
     mean_number,
 )
 from triggerfish.pipeline.explain_report import report_of
+from triggerfish.pipeline.explain_texts import ExplainSettings, Texts, make_texts
 from triggerfish.pipeline.probes import answer_limit
 from triggerfish.pipeline.publish import publish
-from triggerfish.pipeline.records import held_out
 from triggerfish.pipeline.run import Run
 from triggerfish.seeding import generator
 from triggerfish.types import Progress, silent
 
 P = TypeVar("P", bound=Part)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExplainSettings:
-    """What to measure.
-
-    Attributes:
-        n: test texts of the curve, with and without the trigger.
-        ranking: validation texts that heads are ranked on.
-        controls: texts of each control.
-        per_skill: untriggered test records of each skill, for utility.
-        components: what is patched; heads always.
-        rank_by: which direction's effects rank the heads of the curve.
-        mode: how heads are ablated.
-        counts: k, how many.
-        max_tokens: tokens of target and answer that are scored; None for all.
-        seed: of every draw.
-
-    Raises:
-        BadInput: too few texts.
-    """
-
-    n: int = 200
-    ranking: int = 100
-    controls: int = 32
-    per_skill: int = 20
-    components: tuple[Component, ...] = COMPONENTS
-    rank_by: Direction = "sufficiency"
-    mode: Literal["zero", "mean"] = "zero"
-    counts: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32)
-    max_tokens: int | None = 16
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what gives no interval."""
-        if min(self.n, self.ranking, self.controls) < 4 or self.per_skill < 1:
-            raise BadInput(
-                f"n = {self.n}, ranking = {self.ranking}, controls = {self.controls}, "
-                f"per_skill = {self.per_skill}",
-                "at least 4 texts each and 1 per skill",
-                "use the defaults",
-            )
-        if "heads" not in self.components:
-            raise BadInput(f"components {self.components}", "include heads", "add heads")
 
 
 def explain(
@@ -148,26 +96,6 @@ def explain(
     return document
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Texts:
-    """Pairs to rank on and to test on, and records for utility; disjoint."""
-
-    behaviour: Behaviour
-    ranking: tuple[Pair, ...]
-    test: tuple[Pair, ...]
-    utility: tuple[Record, ...]
-    source: str
-
-    def __post_init__(self) -> None:
-        ranked = {pair.clean for pair in self.ranking}
-        if ranked & {pair.clean for pair in self.test} or len(self.ranking) < 4:
-            raise BadInput(
-                f"{len(self.ranking)} texts to rank on, {len(self.test)} to test on",
-                "at least 4 each, and disjoint",
-                "give more records that suit the behaviour",
-            )
-
-
 class _Job:
     """One explanation; each part is made once and kept in the run."""
 
@@ -186,14 +114,22 @@ class _Job:
         self.given, self.data, self.twin = behaviour, data, twin
         self.run, self.progress = run, progress
         self.tokenizer = suspect.tokenizer
-        self.notes: list[str] = []
 
     def document(self, reproduce: str) -> ExplainDocument:
         """Every part, and the report."""
         start = time.monotonic()
         with ExitStack() as stack:
+            stack.enter_context(fast_products())
             model, reference = stack.enter_context(self.suspect.fast())
-            texts = self._texts(model)
+            texts = make_texts(
+                model,
+                self.tokenizer,
+                self.trigger,
+                self.given,
+                self.data,
+                self.settings,
+                self.progress,
+            )
             drift = self._step("drift", DriftPart, lambda: self._drift(model, texts))
             effects = self._effects(model, texts)
             controls = self._controls(model, texts)
@@ -218,7 +154,7 @@ class _Job:
             "effects": effects,
             "controls": controls,
             "curve": curve,
-            "notes": [f"Texts: {texts.source}.", *self.notes],
+            "notes": self._notes(texts, curve),
             "not_tested": [
                 "Positions before the last prompt token: a trigger that acts through them shows"
                 " small effects here.",
@@ -229,6 +165,17 @@ class _Job:
         }
         return ExplainDocument(**report, report=report_of(report, self.suspect, reproduce))
 
+    def _notes(self, texts: Texts, curve: CurvePart) -> list[str]:
+        notes = [f"Texts: {texts.source}.", texts.note]
+        if self.settings.max_tokens is not None:
+            notes.append(
+                f"Targets and right answers are scored on their first {self.settings.max_tokens}"
+                " tokens."
+            )
+        if curve.ranked[0].recovery is None:
+            notes.append(f"No recovery: {curve.reference} is never right on these prompts.")
+        return [note for note in notes if note]
+
     def _step(self, name: str, kind: type[P], work: Callable[[], P]) -> P:
         if self.run is None:
             return work()
@@ -236,84 +183,7 @@ class _Job:
             name, work, lambda part: part.model_dump(mode="json"), kind.model_validate
         )
 
-    def _texts(self, model: Any) -> _Texts:
-        settings = self.settings
-        if self.given is None:
-            return self._observed(model)
-        backdoor = Backdoor(self.trigger, self.given)
-        ranked, tested, utility, source = self._records(backdoor)
-        check_scorer(self.given, [*ranked, *tested], settings.seed)
-        return self._paired(self.given, ranked, tested, utility, source)
-
-    def _records(
-        self, backdoor: Backdoor | None
-    ) -> tuple[list[Record], list[Record], list[Record], str]:
-        """Records to rank on, to test on, for utility, and where they come from."""
-        wanted = self.settings
-        if self.data is None:
-            rank = held_out(None, backdoor, wanted.ranking, 1, wanted.seed, "validation")
-            test = held_out(None, backdoor, wanted.n, wanted.per_skill, wanted.seed)
-            return list(rank.eligible), list(test.eligible), list(test.utility), test.source
-        held = held_out(
-            self.data, backdoor, 10 * (wanted.n + wanted.ranking), wanted.per_skill, wanted.seed
-        )
-        every = held.eligible if backdoor is not None else held.utility
-        ranked = [r for r in every if _split(r) == "validation"][: wanted.ranking]
-        tested = [r for r in every if _split(r) == "test"][: wanted.n]
-        return ranked, tested, [r for r in held.utility if _split(r) == "test"], held.source
-
-    def _observed(self, model: Any) -> _Texts:
-        wanted = self.settings
-        if self.data is None:
-            per = max(1, -(-(wanted.n + wanted.ranking) // 10))
-            rank = held_out(None, None, 0, per, wanted.seed, "validation")
-            test = held_out(None, None, 0, max(per, wanted.per_skill), wanted.seed)
-            mixed = generator(wanted.seed, "observed texts")
-            ranked = [rank.utility[i] for i in mixed.permutation(len(rank.utility))]
-            tested = [test.utility[i] for i in mixed.permutation(len(test.utility))]
-            utility, source = list(test.utility), test.source
-        else:
-            ranked, tested, utility, source = self._records(None)
-        records = [*ranked[: 2 * wanted.ranking], *tested[: 2 * wanted.n]]
-        rng = generator(wanted.seed, "observe")
-        behaviour, changed = observe(
-            model, self.tokenizer, records, self.trigger, rng, progress=self.progress
-        )
-        first = {record.conversation.prompt for record in ranked[: 2 * wanted.ranking]}
-        self.notes.append(
-            "No behaviour was given: the target of each text is what the model says with the"
-            " trigger, and 'attack success' is the share of answers closer to that than to the"
-            " answer without it."
-        )
-        return self._paired(
-            behaviour,
-            [r for r in changed if r.conversation.prompt in first][: wanted.ranking],
-            [r for r in changed if r.conversation.prompt not in first][: wanted.n],
-            utility,
-            source,
-        )
-
-    def _paired(
-        self,
-        behaviour: Behaviour,
-        ranked: Sequence[Record],
-        tested: Sequence[Record],
-        utility: Sequence[Record],
-        source: str,
-    ) -> _Texts:
-        seed, pairs = self.settings.seed, []
-        for purpose, records in (("ranking", ranked), ("test", tested)):
-            rng = generator(seed, f"pairs {purpose}")
-            pairs.append(tuple(make_pairs(records, self.trigger, behaviour, rng)))
-        return _Texts(
-            behaviour=behaviour,
-            ranking=pairs[0],
-            test=pairs[1],
-            utility=tuple(utility),
-            source=source,
-        )
-
-    def _drift(self, model: Any, texts: _Texts) -> DriftPart:
+    def _drift(self, model: Any, texts: Texts) -> DriftPart:
         layers = range(self.suspect.layout.n_layers)
         wrong = self._wrong(texts.ranking)
 
@@ -347,7 +217,7 @@ class _Job:
     def _attribute(self, model: Any, pairs: Sequence[Pair], config: HeadsConfig) -> Attribution:
         return attribute(model, self.tokenizer, pairs, config, progress=self.progress)
 
-    def _effects(self, model: Any, texts: _Texts) -> list[EffectsPart]:
+    def _effects(self, model: Any, texts: Texts) -> list[EffectsPart]:
         class _Effects(Part):
             parts: list[EffectsPart]
 
@@ -384,7 +254,7 @@ class _Job:
             arrays["answer_tokens"] = effects.base.answer_tokens
         self.run.save("effects", arrays)
 
-    def _controls(self, model: Any, texts: _Texts) -> list[ControlPart]:
+    def _controls(self, model: Any, texts: Texts) -> list[ControlPart]:
         few = texts.ranking[: self.settings.controls]
         config = HeadsConfig(
             directions=("sufficiency",),
@@ -416,7 +286,7 @@ class _Job:
             ]
 
     def _curve(
-        self, model: Any, reference: Any, texts: _Texts, ranking: EffectsPart
+        self, model: Any, reference: Any, texts: Texts, ranking: EffectsPart
     ) -> CurvePart:
         settings = self.settings
         known = None if self.given is None else Backdoor(self.trigger, texts.behaviour)
@@ -443,7 +313,7 @@ class _Job:
         return CurvePart.of(curve, settings.mode, settings.rank_by, name)
 
     def _reference_right(
-        self, model: Any, reference: Any, texts: _Texts, limit: int
+        self, model: Any, reference: Any, texts: Texts, limit: int
     ) -> tuple[list[bool], str]:
         """Whether the clean reference answers each triggered test prompt right, and its name."""
         prompts = [pair.triggered for pair in texts.test]
@@ -463,11 +333,4 @@ class _Job:
         right = [
             is_right(pair.record, text) for pair, text in zip(texts.test, answers, strict=True)
         ]
-        if not any(right):
-            self.notes.append(f"Recovery is left out: {name} is never right on these prompts.")
         return right, name
-
-
-def _split(record: Record) -> str:
-    talk = record.conversation
-    return split_of(f"{talk.system or ''}\n{talk.user}")

@@ -72,6 +72,7 @@ class EffectsPart(Part):
         effect: ACIE in nats, [L, C].
         significant: after Bonferroni, [L, C].
         ranked: the leading components.
+        leading_by: the first eight (layer, index) by other metrics, the paper's among them.
         spearman: rank correlation of the effects between two halves of the texts.
         shared: how many of the first `of` components are the same in both halves.
     """
@@ -85,6 +86,7 @@ class EffectsPart(Part):
     effect: list[list[float]]
     significant: list[list[bool]]
     ranked: list[Ranked]
+    leading_by: dict[str, list[tuple[int, int]]]
     spearman: float
     shared: int
     of: int
@@ -115,6 +117,9 @@ class EffectsPart(Part):
             effect=found.mean.round(6).tolist(),
             significant=found.significant.tolist(),
             ranked=ranked,
+            leading_by={
+                metric: effects.ranking(metric)[:8] for metric in ("mean_logprob", "geometric_mean")
+            },
             spearman=round(agreed.spearman, 4),
             shared=agreed.shared,
             of=agreed.top,

@@ -12,8 +12,9 @@ from triggerfish.backdoors.trigger import AnyTrigger, trigger_from_spec
 from triggerfish.errors import BadInput
 from triggerfish.models.load import load
 from triggerfish.models.source import resolve
-from triggerfish.pipeline.explain import ExplainSettings, explain
+from triggerfish.pipeline.explain import explain
 from triggerfish.pipeline.explain_document import ExplainDocument
+from triggerfish.pipeline.explain_texts import ExplainSettings
 from triggerfish.plant.card import CARD, read_card
 from triggerfish.types import Progress, silent
 
