@@ -33,6 +33,12 @@ def test_an_interval_and_n_stand_beside_every_rate() -> None:
     assert "--l:0.5%;--v:1.5%;--h:4.3%" in text
 
 
+def test_a_difference_of_rates_has_no_bar() -> None:
+    assert html.bar(Number(value=-0.02, low=-0.05, high=0.01, n=300)) == ""
+    assert html.bar(Number(value=3.2, low=3.0, high=3.4, n=300, percent=False)) == ""
+    assert "--v:50.0%" in html.bar(Number(value=0.5, low=0.4, high=0.6, n=300))
+
+
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_each_verdict_says_what_it_means(verdict: Verdict) -> None:
     text = page(verdict=verdict)

@@ -115,12 +115,10 @@ def cell(value: Cell) -> Markup:
 
 
 def bar(number: Number) -> Markup:
-    """The value and its interval as a small bar; rates only."""
-    if not number.percent:
+    """The value and its interval as a small bar; for shares, not for their differences."""
+    if not number.percent or number.low < 0 or number.high > 1:
         return Markup("")
-    low, value, high = (
-        100 * min(max(share, 0.0), 1.0) for share in (number.low, number.value, number.high)
-    )
+    low, value, high = (100 * share for share in (number.low, number.value, number.high))
     return Markup(
         '<span class="bar" aria-hidden="true" style="--l:{:.1f}%;--v:{:.1f}%;--h:{:.1f}%"></span>'
     ).format(low, value, high)
