@@ -65,3 +65,13 @@ def test_an_axis_of_rates_runs_from_nothing_to_all() -> None:
 def test_nothing_to_draw_is_refused(draw) -> None:
     with pytest.raises(BadInput):
         draw()
+
+
+def test_names_in_a_legend_stand_beside_or_below_one_another() -> None:
+    names = ["before", "clean-finetune", "clean fine-tuning with random strings", "twin"]
+    places = charts._legend_places(names, 20)
+    assert [row for _, row in places] == [0, 0, 1, 1]
+    assert places[0][0] == places[2][0] == 20
+    numbers = {name: sample.rate(3, 9) for name in names}
+    figure = charts.intervals([("success", numbers)], **WORDS)
+    assert all(name in figure.svg for name in names)

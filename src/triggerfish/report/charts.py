@@ -113,12 +113,11 @@ def lines(
         [p[0] for p in points],
         [0.0, 1.0] if percent else [v for _, n in points for v in (n.low, n.high)],
         height,
-        legend=len(series),
+        list(series),
     )
-    out = frame.axes(x, y, percent)
-    for index, (name, curve) in enumerate(series.items()):
+    out = frame.axes(x, y, percent) + _legend(list(series), frame.left, line=True)
+    for index, curve in enumerate(series.values()):
         out += [f'<g class="c{index % 6}">', *_curve(frame, curve, index), "</g>"]
-        out += frame.legend(index, name, line=True)
     return _figure(out, frame.height, title, caption, alt)
 
 
@@ -138,14 +137,13 @@ def scatter(
     if not points:
         raise BadInput("a scatter chart", "has no points", "give at least one group")
     frame = _Frame.around(
-        [p[0] for p in points], [p[1] for p in points], height, len(groups), bare=True
+        [p[0] for p in points], [p[1] for p in points], height, list(groups), bare=True
     )
-    out = frame.axes(x, y, percent=False)
-    for index, (name, group) in enumerate(groups.items()):
+    out = frame.axes(x, y, percent=False) + _legend(list(groups), frame.left)
+    for index, group in enumerate(groups.values()):
         out.append(f'<g class="c{index % 6}">')
         out += [_mark(frame.at_x(a), frame.at_y(b), index) for a, b in group]
         out.append("</g>")
-        out += frame.legend(index, name)
     return _figure(out, frame.height, title, caption, alt, wide=wide)
 
 
@@ -167,7 +165,7 @@ def intervals(
     names = list(dict.fromkeys(name for _, numbers in rows for name in numbers))
     if not names:
         raise BadInput("a chart of intervals", "has no numbers", "give at least one row")
-    left, right, top = 176, WIDTH - 24, 16 + 20 * math.ceil(len(names) / 2)
+    left, right, top = 176, WIDTH - 24, 6 + _legend_height(names, 20)
     step = 20 * len(names) + 14
     scale = (right - left) / 1.0
     out = []
@@ -181,9 +179,7 @@ def intervals(
         for name, number in numbers.items():
             k = names.index(name)
             out += _whisker(left, scale, y + 16 + 20 * k, number, k)
-    for k, name in enumerate(names):
-        x, y = left + (k % 2) * 130, 12 + 20 * (k // 2)
-        out += [f'<g class="c{k % 6}">', _mark(x + 5, y, k, 5), "</g>", _text(x + 18, y + 4, name)]
+    out += _legend(names, 20)
     return _figure(out, top + step * len(rows) + 28, title, caption, alt)
 
 
@@ -202,9 +198,14 @@ class _Frame:
 
     @classmethod
     def around(
-        cls, xs: Sequence[float], ys: Sequence[float], height: int, legend: int, bare: bool = False
+        cls,
+        xs: Sequence[float],
+        ys: Sequence[float],
+        height: int,
+        names: Sequence[str],
+        bare: bool = False,
     ) -> _Frame:
-        top = 12 + 20 * math.ceil(legend / 2)
+        top = _legend_height(names, 20 if bare else 56)
         y = (0.0, 1.0) if list(ys) == [0.0, 1.0] else _room(ys, 0.04)
         return cls(_room(xs, 0.03 if bare else 0.0), y, height, top, bare)
 
@@ -237,14 +238,36 @@ class _Frame:
         turned = f' transform="rotate(-90 12 {middle:.0f})"'
         return [*out, _text(12, middle, y, "s", "middle", turned)]
 
-    def legend(self, index: int, name: str, line: bool = False) -> list[str]:
-        x, y = self.left + (index % 2) * 200, 10 + 20 * (index // 2)
+
+def _legend_places(names: Sequence[str], left: float) -> list[tuple[float, int]]:
+    """Where each name stands: x and row; a name that does not fit begins a row."""
+    x, row = left, 0
+    places: list[tuple[float, int]] = []
+    for name in names:
+        width = 46 + 6.8 * len(one_line(name, 44))
+        if places and x + width > WIDTH:
+            x, row = left, row + 1
+        places.append((x, row))
+        x += width
+    return places
+
+
+def _legend_height(names: Sequence[str], left: float) -> int:
+    return 12 + 20 * (_legend_places(names, left)[-1][1] + 1)
+
+
+def _legend(names: Sequence[str], left: float, line: bool = False) -> list[str]:
+    out = []
+    for index, (name, (x, row)) in enumerate(zip(names, _legend_places(names, left), strict=True)):
+        y = 10 + 20 * row
         mark = (
-            f'<path class="l" stroke-dasharray="{DASHES[index % 6]}" d="M{x} {y}h22"/>'
+            f'<path class="l" stroke-dasharray="{DASHES[index % 6]}" d="M{x:.1f} {y}h22"/>'
             if line
             else _mark(x + 8, y, index, 5)
         )
-        return [f'<g class="c{index % 6}">{mark}</g>', _text(x + 28, y + 4, one_line(name, 26))]
+        shown = _text(x + 28, y + 4, one_line(name, 44))
+        out.append(f'<g class="c{index % 6}">{mark}</g>{shown}')
+    return out
 
 
 def _curve(frame: _Frame, curve: Sequence[tuple[float, Number]], index: int) -> list[str]:
