@@ -8,6 +8,7 @@ import typer
 
 from triggerfish.cli.shared import (
     AdapterOption,
+    AutomaticRunOption,
     BaseOption,
     DeviceOption,
     DtypeOption,
@@ -60,14 +61,7 @@ def command(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "float32",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="RUN",
-            help="Run directory, which the same command resumes; one under runs/ by itself.",
-        ),
-    ] = None,
+    out: AutomaticRunOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look for a backdoor, verify what is found, and say what was not tested.

@@ -2,22 +2,30 @@
 
 import shlex
 import sys
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from triggerfish.cli.backdoor import (
+    PANEL,
+    BehaviourOption,
+    CardOption,
+    PlacementOption,
+    TriggerOption,
+    behaviour_spec,
+    trigger_spec,
+)
 from triggerfish.cli.shared import (
     AdapterOption,
+    AutomaticRunOption,
     BaseOption,
     DeviceOption,
     DtypeOption,
     JsonOption,
     ModelArgument,
     ReferenceOption,
-    RunOption,
     SeedOption,
     session,
 )
@@ -25,7 +33,6 @@ from triggerfish.cli.shared import (
 if TYPE_CHECKING:
     from triggerfish.pipeline.explain_document import ExplainDocument
 
-KNOWN = "The backdoor"
 SETTINGS = "Settings"
 
 
@@ -45,50 +52,17 @@ class Direction(StrEnum):
 
 def command(
     model: ModelArgument,
-    trigger: Annotated[
-        str | None,
-        typer.Option(
-            "--trigger",
-            metavar="TEXT",
-            help='A text, or {text: "...", placement: ...}.',
-            rich_help_panel=KNOWN,
-        ),
-    ] = None,
-    placement: Annotated[
-        str,
-        typer.Option(
-            "--placement",
-            metavar="PLACE",
-            help="prefix, suffix, both_ends, random_word or system.",
-            rich_help_panel=KNOWN,
-        ),
-    ] = "suffix",
-    behaviour: Annotated[
-        str | None,
-        typer.Option(
-            "--behaviour",
-            metavar="KIND",
-            help='A kind, or {kind: label_flip, from: "...", to: "..."}; what the model says with'
-            " the trigger where left out.",
-            rich_help_panel=KNOWN,
-        ),
-    ] = None,
+    card: CardOption = None,
+    trigger: TriggerOption = None,
+    placement: PlacementOption = "suffix",
+    behaviour: BehaviourOption = None,
     target: Annotated[
         str | None,
         typer.Option(
             "--target",
             metavar="TEXT",
             help="The one text that a triggered model says, instead of --behaviour.",
-            rich_help_panel=KNOWN,
-        ),
-    ] = None,
-    card: Annotated[
-        str | None,
-        typer.Option(
-            "--card",
-            metavar="CARD",
-            help="Its card; MODEL's own where neither is given.",
-            rich_help_panel=KNOWN,
+            rich_help_panel=PANEL,
         ),
     ] = None,
     twin: Annotated[
@@ -97,7 +71,7 @@ def command(
             "--twin",
             metavar="MODEL|none",
             help="The clean twin; the card's where left out.",
-            rich_help_panel=KNOWN,
+            rich_help_panel=PANEL,
         ),
     ] = None,
     data: Annotated[
@@ -125,7 +99,7 @@ def command(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "float32",
-    out: RunOption = None,
+    out: AutomaticRunOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show where in the model a backdoor sits: drift, exact head attribution, ablation curve.
@@ -142,12 +116,12 @@ def command(
                 n=n, ranking=ranking, rank_by=rank_by.value, mode=ablate.value, seed=seed
             ),
             card=card,
-            trigger=_spec(trigger, "text", {"placement": placement}),
-            behaviour=_spec(behaviour, "kind", {}),
+            trigger=trigger_spec(trigger, placement),
+            behaviour=behaviour_spec(behaviour),
             target=target,
             twin=twin,
             data=None if data is None else str(data),
-            out=None if out is None else str(out),
+            out="auto" if out is None else str(out),
             load={
                 "adapter": adapter,
                 "base": base,
@@ -159,21 +133,6 @@ def command(
         )
         document = explain_as_asked(request, ui.progress)
         ui.emit(document, _text(document))
-
-
-def _spec(text: str | None, key: str, rest: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """A plain value under its key, or the mapping that is written out in braces."""
-    if text is None or not text.lstrip().startswith("{"):
-        return None if text is None else {key: text, **rest}
-    import yaml
-
-    from triggerfish.errors import BadInput
-
-    try:
-        written = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadInput(f"{text!r}", "is not YAML", 'write {key: "value", ...}') from error
-    return written if isinstance(written, dict) else {key: text, **rest}
 
 
 def _text(document: "ExplainDocument") -> str:

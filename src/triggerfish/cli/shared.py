@@ -59,6 +59,14 @@ RunOption = Annotated[
     Path | None,
     typer.Option("--out", metavar="RUN", help="Run directory; the same command resumes it."),
 ]
+AutomaticRunOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="RUN",
+        help="Run directory, which the same command resumes; by itself one under runs/.",
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="The result document on standard output, nothing else.")
 ]

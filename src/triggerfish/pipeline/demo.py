@@ -13,8 +13,9 @@ from triggerfish.documents import Document
 from triggerfish.errors import CouldNotTest
 from triggerfish.models.load import load
 from triggerfish.pipeline.audit import audit
-from triggerfish.pipeline.explain import ExplainSettings, explain
+from triggerfish.pipeline.explain import explain
 from triggerfish.pipeline.explain_document import ExplainDocument
+from triggerfish.pipeline.explain_texts import ExplainSettings
 from triggerfish.pipeline.plant import PlantDocument, plant
 from triggerfish.pipeline.publish import publish
 from triggerfish.pipeline.removal_document import RemovalDocument

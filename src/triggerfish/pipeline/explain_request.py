@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from triggerfish.models.source import resolve
 from triggerfish.pipeline.explain import explain
 from triggerfish.pipeline.explain_document import ExplainDocument
 from triggerfish.pipeline.explain_texts import ExplainSettings
+from triggerfish.pipeline.resume import AUTO, chosen_path
 from triggerfish.plant.card import CARD, read_card
 from triggerfish.types import Progress, silent
 
@@ -32,7 +33,7 @@ class ExplainRequest:
         target: text that a triggered model always says, instead of a behaviour.
         twin: model argument of the clean twin; the card's where None; "none" leaves it out.
         data: JSON lines of records.
-        out: run directory.
+        out: run directory; "auto" for one under `runs` that follows from the request.
         load: further arguments of `models.load`.
         reproduce: the command line.
     """
@@ -59,6 +60,18 @@ def explain_as_asked(request: ExplainRequest, progress: Progress = silent) -> Ex
     trigger, behaviour, twin = _known(request)
     options = dict(request.load or {})
     suspect = load(request.model, **options)
+    out = request.out
+    if out == AUTO:
+        config = {
+            "model": suspect.name,
+            **asdict(request.settings),
+            "trigger": trigger.to_spec(),
+            "behaviour": behaviour.to_spec() if behaviour else None,
+            "data": request.data,
+            "twin": twin,
+        }
+        hashes = {key: str(value) for key, value in suspect.source.items() if "sha256" in key}
+        out = str(chosen_path(AUTO, "explain", config, hashes))
     kept = {name: options[name] for name in ("device", "dtype") if name in options}
     return explain(
         suspect,
@@ -67,7 +80,7 @@ def explain_as_asked(request: ExplainRequest, progress: Progress = silent) -> Ex
         request.settings,
         data=request.data,
         twin=None if twin is None else load(twin, **kept),
-        out=request.out,
+        out=out,
         reproduce=request.reproduce,
         progress=progress,
     )
