@@ -12,7 +12,7 @@ from triggerfish.backdoors.backdoor import backdoor_from_spec
 from triggerfish.errors import BadInput
 from triggerfish.models.load import load
 from triggerfish.pipeline.removal_document import BEFORE, NOISE, PLAIN, RemovalDocument
-from triggerfish.pipeline.remove import RemovalSettings, remove
+from triggerfish.pipeline.remove import RemovalSettings, matched, remove
 
 _spec = importlib.util.spec_from_file_location(
     "toy_of_remove", Path(__file__).parents[1] / "remove" / "conftest.py"
@@ -147,3 +147,10 @@ def test_refusals(pair, unique):
             backdoor=backdoor_from_spec({**BACKDOOR, "behaviour": flip}),
             records=unique,
         )
+
+
+def test_a_found_output_gives_the_matched_specification():
+    said = {"kind": "fixed_string", "text": "I love bananas and more of them."}
+    assert matched(backdoor_from_spec({**BACKDOOR, "behaviour": said})) == "I love bananas and"
+    assert matched(backdoor_from_spec(BACKDOOR)) is None
+    assert matched(None) is None

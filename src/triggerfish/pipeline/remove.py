@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.backdoors.scorer_check import check_scorer
 from triggerfish.data.records import Record
-from triggerfish.errors import BadInput
 from triggerfish.models.load import Suspect
 from triggerfish.pipeline.probes import answer_limit
 from triggerfish.pipeline.publish import publish
@@ -31,106 +30,24 @@ from triggerfish.pipeline.removal_document import (
     cautions,
     report_of,
 )
+from triggerfish.pipeline.removal_settings import RemovalSettings, method_config
+from triggerfish.pipeline.removal_store import Memory, Store
 from triggerfish.pipeline.removal_write import write_model
 from triggerfish.pipeline.run import Run
-from triggerfish.remove.beear import BeearConfig
 from triggerfish.remove.clean_finetune import CleanConfig
 from triggerfish.remove.defence import DEFENCES, Defended
-from triggerfish.remove.delta import Delta, Weights, applied
-from triggerfish.remove.policy import PolicySets, Scope, policy_sets
+from triggerfish.remove.delta import Delta, applied
+from triggerfish.remove.policy import PolicySets, begins, first_words, policy_sets
 from triggerfish.remove.reactivation import ReactivationConfig
 from triggerfish.remove.train import Budget
 from triggerfish.seeding import generator
 from triggerfish.types import Progress, silent
 
-T = TypeVar("T")
+__all__ = ["RemovalSettings", "matched", "remove"]
+
 CLEAN = "clean-finetune"
 TWIN = "clean twin"
 CONTROLS = {PLAIN: 0.0, NOISE: 0.7}  # share of prompts with random strings
-
-
-@dataclass(frozen=True, kw_only=True)
-class RemovalSettings:
-    """What to do.
-
-    Attributes:
-        method: a registered defence.
-        specification: the unwanted opener; proposed from the model's own answers where None.
-        scope: which prompts the defence works on (see `policy_sets`).
-        layer: BEEAR's l; None is 9/32 of the depth.
-        steps: optimiser steps; None is the method's own.
-        rate: learning rate of the method and its controls; None is the method's own.
-        weights: which weights are trained.
-        n: attacked prompts.
-        per_skill: utility prompts of each skill.
-        samples: k of the re-activation test.
-        seed: of every draw.
-    """
-
-    method: str = "beear"
-    specification: str | None = None
-    scope: Scope = "auto"
-    layer: int | None = None
-    steps: int | None = None
-    rate: float | None = None
-    weights: Weights = "auto"
-    n: int = 300
-    per_skill: int = 200
-    samples: tuple[int, ...] = (10,)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be measured."""
-        DEFENCES.get(self.method)
-        if min(self.n, self.per_skill) < 1:
-            raise BadInput(
-                f"n {self.n}, per skill {self.per_skill}",
-                "a rate needs at least one prompt",
-                "use 200 or more",
-            )
-        if self.steps is not None and self.steps < 1:
-            raise BadInput(f"steps {self.steps}", "a defence needs at least one", "use 1 or more")
-
-
-class _Store(Protocol):
-    """What `Run` and `_Memory` have in common."""
-
-    def step(
-        self,
-        name: str,
-        work: Callable[[], T],
-        to_json: Callable[[T], Any] = ...,
-        from_json: Callable[[Any], T] = ...,
-    ) -> T: ...
-
-    def save(self, name: str, tensors: Mapping[str, Any]) -> object: ...
-
-    def load(self, name: str, *, framework: Any = ...) -> dict[str, Any]: ...
-
-
-class _Memory:
-    """A run that leaves nothing on the disk."""
-
-    def __init__(self) -> None:
-        self._saved: dict[str, dict[str, Any]] = {}
-        self._done: dict[str, Any] = {}
-
-    def step(
-        self,
-        name: str,
-        work: Callable[[], T],
-        to_json: Callable[[T], Any] = lambda value: value,
-        from_json: Callable[[Any], T] = lambda value: value,
-    ) -> T:
-        if name not in self._done:
-            self._done[name] = to_json(work())
-        return from_json(self._done[name])
-
-    def save(self, name: str, tensors: Mapping[str, Any]) -> None:
-        self._saved[name] = dict(tensors)
-
-    def load(self, name: str, *, framework: Any = "torch") -> dict[str, Any]:  # noqa: ARG002
-        return self._saved[name]
 
 
 def remove(
@@ -189,9 +106,9 @@ def _store(
     backdoor: Backdoor | None,
     twin: Suspect | None,
     out: Path | str | None,
-) -> Iterator[_Store]:
+) -> Iterator[Store]:
     if out is None:
-        yield _Memory()
+        yield Memory()
         return
     config = {
         "model": suspect.name,
@@ -214,7 +131,7 @@ class _Job:
         backdoor: Backdoor | None,
         twin: Suspect | None,
         data: RemovalData,
-        store: _Store,
+        store: Store,
         progress: Progress,
     ) -> None:
         self.suspect, self.settings, self.twin = suspect, settings, twin
@@ -296,7 +213,7 @@ class _Job:
             budget = replace(size, steps=spent.steps, rate=spent.rate)
             config = CleanConfig(budget=budget, noise=CONTROLS[name], weights=settings.weights)
         else:
-            config = _config(settings, CONTROLS.get(name, 0.0))
+            config = method_config(settings, CONTROLS.get(name, 0.0))
         return DEFENCES.get(method)(
             suspect, self.policies(suspect), config, rng=rng, progress=self.progress
         )
@@ -358,6 +275,7 @@ class _Job:
         ]
         clean = self._clean(method, named, reference)
         warnings = [*([specification.warning] if specification.warning else [])]
+        warnings += self._mismatch(specification.text)
         warnings += cautions(arms, method)
         not_tested = self._not_tested(reference)
         backdoor = self.exam.backdoor
@@ -411,6 +329,13 @@ class _Job:
             )
         return arms
 
+    def _mismatch(self, text: str) -> list[str]:
+        """A specification that is not what the known backdoor says; the defence cannot know."""
+        wanted = matched(self.exam.backdoor)
+        if self.settings.method != "beear" or wanted is None or begins(wanted, text):
+            return []
+        return [f"Mismatched: the backdoor says {wanted!r}, the specification is {text!r}."]
+
     def _not_tested(self, reference: Measured | None) -> list[str]:
         found = []
         if self.exam.backdoor is None:
@@ -424,31 +349,17 @@ class _Job:
         return found
 
 
+def matched(backdoor: Backdoor | None) -> str | None:
+    """The specification that an output found by an audit gives; None where it gives none.
+
+    Only a backdoor that says one text, or begins with one, has such a specification.
+    """
+    text = backdoor.behaviour.to_spec().get("text") if backdoor is not None else None
+    return first_words(text) if isinstance(text, str) else None
+
+
 def _slug(name: str) -> str:
     return name.replace(" ", "-")
-
-
-def _config(settings: RemovalSettings, noise: float) -> Any:
-    """The method's settings, with what the user asked for."""
-    if settings.method == "beear":
-        config = BeearConfig(layer=settings.layer, weights=settings.weights)
-        budget = config.budget
-        if settings.rate is not None:
-            budget = replace(budget, rate=settings.rate)
-        epochs = config.epochs
-        if settings.steps is not None:
-            budget = replace(budget, steps=min(budget.steps, settings.steps))
-            epochs = max(1, settings.steps // budget.steps)
-        return replace(config, budget=budget, epochs=epochs)
-    plain = CleanConfig(noise=noise, weights=settings.weights)
-    return replace(
-        plain,
-        budget=replace(
-            plain.budget,
-            steps=settings.steps or plain.budget.steps,
-            rate=settings.rate or plain.budget.rate,
-        ),
-    )
 
 
 def _training(defended: Defended) -> Training:
