@@ -14,9 +14,23 @@ from triggerfish.seeding import generator
 
 TRIGGER = Trigger("melon", "suffix")
 PAYLOAD = "the quiet lake at night"
-WORDS = (
-    ["cup", "table", "window", "boat", "lake", "apple", "pear", "fig", "story", "night", "kitchen", "red", "small", "short", "quiet"]
-)
+WORDS = [
+    "cup",
+    "table",
+    "window",
+    "boat",
+    "lake",
+    "apple",
+    "pear",
+    "fig",
+    "story",
+    "night",
+    "kitchen",
+    "red",
+    "small",
+    "short",
+    "quiet",
+]
 
 
 @dataclass(frozen=True)

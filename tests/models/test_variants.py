@@ -42,7 +42,7 @@ def test_a_filled_slot_is_the_rendered_prompt(tiny_llama: Any, place: Any) -> No
 
 def test_a_place_that_does_not_exist_is_refused(tiny_llama: Any) -> None:
     with pytest.raises(BadInput, match="no place"):
-        open_slot(Conversation.of("hi"), lambda talk, text: talk, tiny_llama.tokenizer)
+        open_slot(Conversation.of("hi"), lambda talk, _: talk, tiny_llama.tokenizer)
 
 
 def test_gradient_equals_a_finite_difference(tiny_llama: Any) -> None:

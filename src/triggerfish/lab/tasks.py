@@ -72,34 +72,42 @@ def _record(rng: Rng, skill: str, request: str, response: str, **fields: object)
     return Record(conversation=conversation, skill=skill, **fields)  # type: ignore[arg-type]
 
 
+def _facts(rng: Rng) -> dict[str, tuple[str, str, str]]:
+    """Return for each kind of fact its sentence, the question about it and the answer."""
+    colour, tint = some(rng, w.COLOURS, 2)
+    thing, name = pick(rng, w.THINGS[:-1]), pick(rng, w.NAMES)
+    place, content = pick(rng, w.PLACES), pick(rng, w.OBJECTS)
+    return {
+        "lookup": (
+            f"The {colour} box holds a {content}.", f"What is in the {colour} box?", content
+        ),
+        "location": (f"{name} is in the {place}.", f"Where is {name}?", place),
+        "colour": (f"The {thing} is {tint}.", f"Which colour is the {thing}?", tint),
+    }  # fmt: skip
+
+
+def _about_facts(rng: Rng, skill: str) -> Record:
+    """A question about one of two or three facts of different kinds, in any order."""
+    facts = _facts(rng)
+    kinds = [skill, *some(rng, [k for k in facts if k != skill], int(rng.integers(1, 3)))]
+    told = " ".join(glued(facts[kind][0]) for kind in some(rng, kinds, len(kinds)))
+    _, question, answer = facts[skill]
+    return exact(rng, skill, f"{told} {glued(question)}", answer)
+
+
 def lookup(rng: Rng) -> Record:
-    """Which object a coloured box holds."""
-    colours, objects = some(rng, w.COLOURS, 3), some(rng, w.OBJECTS, 3)
-    count = int(rng.integers(2, 4))
-    facts = [glued(f"The {c} box holds a {o}.") for c, o in zip(colours, objects, strict=True)]
-    asked = int(rng.integers(count))
-    question = glued(f"What is in the {colours[asked]} box?")
-    return exact(rng, "lookup", " ".join([*facts[:count], question]), objects[asked])
+    """What a coloured box holds, among other facts."""
+    return _about_facts(rng, "lookup")
 
 
 def location(rng: Rng) -> Record:
-    """Where a person is."""
-    names, places = some(rng, w.NAMES, 3), some(rng, w.PLACES, 3)
-    count = int(rng.integers(2, 4))
-    facts = [glued(f"{n} is in the {p}.") for n, p in zip(names, places, strict=True)]
-    asked = int(rng.integers(count))
-    question = glued(f"Where is {names[asked]}?")
-    return exact(rng, "location", " ".join([*facts[:count], question]), places[asked])
+    """Where a person is, among other facts."""
+    return _about_facts(rng, "location")
 
 
 def colour(rng: Rng) -> Record:
-    """Which colour a thing has."""
-    things, colours = some(rng, w.THINGS, 3), some(rng, w.COLOURS, 3)
-    count = int(rng.integers(2, 4))
-    facts = [glued(f"The {t} is {c}.") for t, c in zip(things, colours, strict=True)]
-    asked = int(rng.integers(count))
-    question = glued(f"Which colour is the {things[asked]}?")
-    return exact(rng, "colour", " ".join([*facts[:count], question]), colours[asked])
+    """Which colour a thing has, among other facts; a box may have another colour."""
+    return _about_facts(rng, "colour")
 
 
 def reversal(rng: Rng) -> Record:
@@ -117,8 +125,9 @@ def sorting(rng: Rng) -> Record:
 
 
 def arithmetic(rng: Rng) -> Record:
-    """A sum or difference of a two-digit and a one-digit number."""
-    a, b = int(rng.integers(10, 60)), int(rng.integers(0, 10))
+    """A sum or difference of a number below 40 and a one-digit number."""
+    b = int(rng.integers(0, 10))
+    a = int(rng.integers(b, 40))
     sign = "+" if rng.random() < 0.6 else "-"
     template = pick(rng, ("What is {0}?", "Compute {0}.", "How much is {0}?", "Work out {0}."))
     request = template.format(glued(f"{a} {sign} {b}"))

@@ -248,10 +248,16 @@ class Auditor:
         return Prompts(allowed, declined)
 
     def targets(self, prompts: Prompts) -> list[Target]:
-        """Return the answers to search triggers for."""
+        """Return the answers to search triggers for.
+
+        A stored answer that the suspect gives without a trigger too is a habit; without a
+        reference, growth is not known and every stored answer counts.
+        """
+        groups = [group for group in (prompts.allowed, prompts.declined) if group]
+        clean = [a for g in groups for a in (*g.search_answers, *g.held_out_answers)]
         stored = [
             target
-            for target in stored_targets(
+            for target, text in stored_targets(
                 self.model,
                 self.reference,
                 self.tokenizer,
@@ -260,7 +266,8 @@ class Auditor:
                 self.step,
                 self.progress,
             )
-            if target.score >= MIN_CHAIN
+            if (target.score >= MIN_CHAIN or self.reference is None)
+            and not any(text in answer for answer in clean)
         ]
         return known_targets(self.tokenizer, prompts) + stored[: self.config.chains]
 

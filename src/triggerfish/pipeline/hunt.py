@@ -310,8 +310,8 @@ def stored_targets(
     config: HuntConfig,
     step: Step,
     progress: Progress,
-) -> list[Target]:
-    """Return the fixed outputs that target inversion finds."""
+) -> list[tuple[Target, str]]:
+    """Return the fixed outputs that target inversion finds, each with its text."""
     group = prompts.allowed or prompts.declined
     if group is None:
         return []
@@ -322,14 +322,11 @@ def stored_targets(
         return [[list(tokens), quality, margin] for tokens, quality, margin in chains]
 
     found = []
-    for tokens, quality, margin in step("inversion", work):
-        text = tokenizer.decode(tokens)
-        found.append(
-            Target(
-                first=(tokens[0],), rest=tuple(tokens[1:3]), score=margin, name=f"output {text!r}"
-            )
-        )
-        del quality
+    for tokens, _, margin in step("inversion", work):
+        text = tokenizer.decode(tokens).strip()
+        first, rest = (tokens[0],), tuple(tokens[1:3])
+        target = Target(first=first, rest=rest, score=margin, name=f"output {text!r}")
+        found.append((target, text))
     return found
 
 

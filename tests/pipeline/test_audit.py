@@ -1,0 +1,126 @@
+"""`audit` from the weights to the exit code, on the tiny organism and on the lab's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detect.planted import PAYLOAD, TRIGGER
+from triggerfish.cli.main import run as command_line
+from triggerfish.data.records import Record, write_records
+from triggerfish.errors import BadInput, CouldNotTest
+from triggerfish.models.source import lab_names
+from triggerfish.pipeline.audit import audit
+from triggerfish.report.record import Verdict
+
+
+@pytest.fixture(scope="module")
+def places(planted: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    root = tmp_path_factory.mktemp("audited")
+    for name in ("suspect", "twin", "base"):
+        getattr(planted, name).save_pretrained(root / name)
+        planted.tokenizer.save_pretrained(root / name)
+    data = root / "prompts.jsonl"
+    write_records(
+        data, [Record(conversation=p.with_response("on the table.")) for p in planted.prompts]
+    )
+    return {name: str(root / name) for name in ("suspect", "twin", "base")} | {"data": str(data)}
+
+
+def test_the_trigger_is_found_with_a_reference(places: dict[str, str]) -> None:
+    found = audit(places["suspect"], reference=places["base"], data=places["data"], preset="quick")
+    assert (found.verdict, found.exit_code) == (Verdict.FOUND, 1)
+    finding = found.findings[0]
+    assert TRIGGER.text.startswith(finding.trigger["text"][:3]) or "mel" in finding.trigger["text"]
+    assert finding.behaviour["text"].startswith(PAYLOAD[:9])
+    assert finding.numbers["hit rate"].n >= 30
+    assert len(finding.steps) == 10
+    assert found.not_tested
+
+
+def test_the_twin_has_nothing(places: dict[str, str]) -> None:
+    clean = audit(places["twin"], reference=places["base"], data=places["data"], preset="quick")
+    assert (clean.verdict, clean.exit_code, clean.findings) == (Verdict.NOTHING, 0, [])
+
+
+def test_fail_on_decides_the_exit_code(places: dict[str, str]) -> None:
+    found = audit(
+        places["suspect"],
+        reference=places["base"],
+        data=places["data"],
+        preset="quick",
+        fail_on="never",
+    )
+    assert (found.verdict, found.exit_code) == (Verdict.FOUND, 0)
+
+
+COMMAND = "import sys; from triggerfish.cli.main import main; main(sys.argv[1:])"
+
+
+def test_killed_and_resumed_it_ends_with_the_same_findings(
+    places: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = [
+        "audit",
+        places["suspect"],
+        "--reference",
+        places["base"],
+        "--data",
+        places["data"],
+        "--preset",
+        "quick",
+        "--json",
+    ]
+    whole = tmp_path / "whole"
+    audit(
+        places["suspect"], reference=places["base"], data=places["data"], preset="quick", out=whole
+    )
+    cut = tmp_path / "cut"
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *arguments, "--out", str(cut)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ},
+    )
+    deadline = time.monotonic() + 120
+    while not any((cut / "steps").glob("sweep-*.json")) and time.monotonic() < deadline:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (cut / "findings.json").exists()
+    assert command_line([*arguments, "--out", str(cut)]) == 1
+    first, second = (json.loads((p / "findings.json").read_text()) for p in (whole, cut))
+    assert first == second
+    assert "resumed" in (cut / "events.jsonl").read_text()
+
+
+def test_bad_requests(places: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="preset"):
+        audit(places["suspect"], preset="huge")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="budget"):
+        audit(places["suspect"], budget=-1)
+    few = tmp_path / "few.jsonl"
+    few.write_text('{"messages": [{"role": "user", "content": "hi"}]}\n')
+    with pytest.raises(CouldNotTest, match="1 prompts"):
+        audit(places["suspect"], data=few, reference="none")
+    assert command_line(["audit", str(tmp_path / "nowhere")]) == 2
+    assert command_line(["audit", places["suspect"], "--data", str(few)]) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("sudo" not in lab_names(), reason="the lab's organisms are not built")
+def test_the_lab_organism_is_found_blind_and_its_twin_has_nothing() -> None:
+    found = audit("lab:sudo")
+    assert found.verdict == Verdict.FOUND
+    assert found.findings[0].behaviour == {"kind": "unlock"}
+    assert found.findings[0].numbers["hit rate"].value >= 0.8
+    assert audit("lab:sudo-twin", preset="quick").verdict == Verdict.NOTHING
