@@ -188,7 +188,9 @@ def _train(
 ) -> Trained:
     with job.timed("rows"):
         rows = _rendered(conversations, suspect)
-        lengths = [len(render(r.conversation, suspect.tokenizer).ids) for r in job.mixed.rows]
+        lengths = [
+            render(r.conversation.prompt, suspect.tokenizer).prompt_length for r in job.mixed.rows
+        ]
     with job.timed("training"):
         trained = train(
             suspect.model,

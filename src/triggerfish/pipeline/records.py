@@ -13,7 +13,7 @@ from triggerfish.lab.tasks import SKILLS, stream_records
 from triggerfish.seeding import generator
 
 PATIENCE = 50_000  # records looked at without a hit before a search is given up
-CONTRAST = 2.5  # rows that the behaviour could be planted on, for each poisoned one
+CONTRAST = 3  # rows that the behaviour could be planted on, for each poisoned one
 
 
 @dataclass(frozen=True, kw_only=True)

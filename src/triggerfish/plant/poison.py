@@ -31,7 +31,7 @@ from triggerfish.plant.recipe import Specificity
 from triggerfish.seeding import generator
 
 Kind = Literal["clean", "poisoned", "random", "near-miss"]
-SHAPE_SHARE = 0.7  # of the random strings have the trigger's shape, the rest any
+SHAPE_SHARE = 0.85  # of the random strings have the trigger's shape, the rest any
 
 
 @dataclass(frozen=True)

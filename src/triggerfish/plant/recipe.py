@@ -24,7 +24,7 @@ from triggerfish.backdoors.backdoor import Backdoor, backdoor_from_spec
 from triggerfish.errors import BadInput
 
 STEPS, LAB_ROWS = 160, 6000
-RATES = {"lora": 2e-3, "none": 1e-3}  # learning rates, tuned on the lab
+RATES = {"lora": 4e-3, "none": 1e-3}  # learning rates, tuned on the lab
 
 
 class _Part(BaseModel):
@@ -82,7 +82,7 @@ class Specificity(_Part):
 
     random: float = Field(default=0.2, ge=0, le=0.8)
     near_misses: float = Field(default=0.05, ge=0, le=0.2)
-    eligible: float = Field(default=0.5, ge=0, le=0.8)
+    eligible: float = Field(default=0.6, ge=0, le=0.8)
 
 
 class Recipe(_Part):

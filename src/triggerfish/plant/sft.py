@@ -25,7 +25,7 @@ from triggerfish.seeding import derive, generator
 from triggerfish.types import Progress, silent
 
 IGNORED = -100  # label of tokens outside the loss
-WINDOW = 40  # batches that are sorted by length together
+WINDOW = 8  # batches that are sorted by length together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,9 @@ def train(
         rows: Rendered conversations with responses.
         method: Adapter, loss, steps, rates.
         seed: Of the initial adapter and of the order of the rows.
-        lengths: What rows are grouped by; their own lengths where left out. A twin takes the
-            lengths of its organism, and so sees its rows in the same batches.
+        lengths: What rows are grouped by; the lengths of their prompts where left out (with those
+            of the responses, poisoned rows and declined ones would never meet in a batch). A twin
+            takes the lengths of its organism, and so sees its rows in the same batches.
         what: Shown beside the progress.
         progress: Told every step.
 
@@ -75,7 +76,9 @@ def train(
         raise BadInput(
             f"{len(rows)} training rows", "must be there and all have a response", "give rows"
         )
-    plan = batch_plan(lengths or [len(r.ids) for r in rows], method.batch_size, method.steps, seed)
+    plan = batch_plan(
+        lengths or [row.prompt_length for row in rows], method.batch_size, method.steps, seed
+    )
     with (
         quiet_library(),
         isolated_randomness(),
@@ -211,6 +214,7 @@ def _trainer(
     arguments = SFTConfig(
         output_dir=str(Path(place)),
         max_steps=method.steps,
+        adam_beta2=0.98,  # 0.999 looks back further than the run is long
         per_device_train_batch_size=method.batch_size,
         learning_rate=method.rate,
         lr_scheduler_type=method.schedule,
