@@ -350,7 +350,7 @@ def test_a_rendering_takes_less_than_half_a_millisecond(kind):
         for talk in talks:
             render(talk, tokenizer)
         best = min(best, time.process_time() - start)
-    assert best / len(talks) < 500e-6  # 60 to 120 on a free machine
+    assert best / len(talks) < 500e-6  # 225e-6 was seen on a busy machine
 
 
 def test_conversation_parts():
