@@ -84,7 +84,10 @@ def test_weights_are_those_on_disk_in_both_types(tiny_model_dir):
 def test_an_adapter_directory_finds_its_base_and_is_its_own_reference(
     architecture, tiny_adapter_dir, tiny_suspect
 ):
-    suspect = load(str(tiny_adapter_dir(architecture)), device="cpu")
+    directory = str(tiny_adapter_dir(architecture))
+    state = torch.random.get_rng_state()
+    suspect = load(directory, device="cpu")
+    assert torch.equal(torch.random.get_rng_state(), state)
     base = tiny_suspect(architecture).model(input_ids=IDS).logits
     own = suspect.model(input_ids=IDS).logits
     assert suspect.reference_kind == "adapter-base"
