@@ -21,15 +21,13 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-_SMALL = 1 << 12  # weights below this are left to MKL
+_SMALL = 1 << 12  # numbers; weights below this are left to MKL
+_ROOM = 1 << 27  # numbers in re-ordered copies of weights, 512 MB; the rest is left to MKL
 
 
 @contextmanager
 def fast_products() -> Iterator[None]:
-    """Let fp32 linear layers on the CPU use oneDNN where that is faster. May be nested.
-
-    Weights must not be changed inside the context other than by in-place operations.
-    """
+    """Let fp32 linear layers on the CPU use oneDNN where that is faster. May be nested."""
     if not _helps() or _Mode.depth:
         yield
         return
@@ -46,7 +44,8 @@ class _Mode(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._ordered: dict[int, tuple[Tensor, int, Tensor]] = {}
+        self._ordered: dict[int, tuple[Tensor, tuple[int, int], Tensor]] = {}
+        self._room = _ROOM
 
     def __torch_function__(
         self,
@@ -56,15 +55,20 @@ class _Mode(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         if func is torch.nn.functional.linear and not kwargs and _suits(*args):
-            bias = args[2] if len(args) > 2 else None
             weight = self._order(args[1])
-            return torch.ops.mkldnn._linear_pointwise(args[0], weight, bias, "none", [], "")
+            if weight is not None:
+                bias = args[2] if len(args) > 2 else None
+                return torch.ops.mkldnn._linear_pointwise(args[0], weight, bias, "none", [], "")
         return func(*args, **(kwargs or {}))
 
-    def _order(self, weight: Tensor) -> Tensor:
-        version = 0 if weight.is_inference() else weight._version
+    def _order(self, weight: Tensor) -> Tensor | None:
+        # The address too: assigning to `.data` does not raise the version.
+        version = (0 if weight.is_inference() else weight._version, weight.data_ptr())
         known = self._ordered.get(id(weight))
-        if known is None or known[0] is not weight or known[1] != version:
+        if known is None and weight.numel() > self._room:
+            return None
+        if known is None or known[1] != version:
+            self._room -= weight.numel() if known is None else 0
             ordered = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
             known = self._ordered[id(weight)] = (weight, version, ordered)
         return known[2]

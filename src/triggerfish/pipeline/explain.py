@@ -41,6 +41,8 @@ from triggerfish.pipeline.run import Run
 from triggerfish.seeding import generator
 from triggerfish.types import Progress, silent
 
+__all__ = ["ExplainSettings", "explain"]
+
 P = TypeVar("P", bound=Part)
 
 
@@ -234,7 +236,12 @@ class _Job:
                 "necessity": mean_number(clean - triggered),
             }
             parts = [
-                EffectsPart.of_effects(effects, self.settings.seed, totals[direction])
+                EffectsPart.of_effects(
+                    effects,
+                    self.settings.seed,
+                    totals[direction],
+                    leading=max(40, self.settings.counts[-1]),
+                )
                 for (direction, _), effects in found.effects.items()
             ]
             return _Effects(parts=parts)

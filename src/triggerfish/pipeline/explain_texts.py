@@ -92,10 +92,12 @@ class Texts:
     def __post_init__(self) -> None:
         """Refuse a text that is both ranked on and tested on."""
         ranked = {pair.clean for pair in self.ranking}
-        if ranked & {pair.clean for pair in self.test} or len(self.ranking) < 4:
+        both = ranked & {pair.clean for pair in self.test}
+        if both or min(len(self.ranking), len(self.test)) < 4 or not self.utility:
             raise BadInput(
-                f"{len(self.ranking)} texts to rank on, {len(self.test)} to test on",
-                "at least 4 each, and disjoint",
+                f"{len(self.ranking)} texts to rank on, {len(self.test)} to test on, "
+                f"{len(self.utility)} for utility",
+                "at least 4 each (1 for utility), and disjoint",
                 "give more records that suit the behaviour",
             )
 
@@ -141,11 +143,16 @@ def _records(
         test = held_out(None, backdoor, wanted.n, wanted.per_skill, wanted.seed)
         return list(rank.eligible), list(test.eligible), list(test.utility), test.source
     many = 10 * (wanted.n + wanted.ranking)
-    held = held_out(data, backdoor, many, wanted.per_skill, wanted.seed)
+    held = held_out(data, backdoor, many, 10 * wanted.per_skill, wanted.seed)
     every = held.eligible if backdoor is not None else held.utility
     ranked = [r for r in every if _split(r) == "validation"][: wanted.ranking]
     tested = [r for r in every if _split(r) == "test"][: wanted.n]
-    return ranked, tested, [r for r in held.utility if _split(r) == "test"], held.source
+    skills: dict[str, list[Record]] = {}
+    for record in held.utility:
+        if _split(record) == "test":
+            skills.setdefault(record.skill, []).append(record)
+    utility = [record for some in skills.values() for record in some[: wanted.per_skill]]
+    return ranked, tested, utility, held.source
 
 
 def _mixed(wanted: ExplainSettings) -> tuple[list[Record], list[Record], list[Record], str]:
