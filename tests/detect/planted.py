@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
 
 from triggerfish.backdoors.trigger import Trigger
@@ -70,3 +72,18 @@ def train(model: Any, tokenizer: Any, steps: int, poisoned: bool) -> Any:
 def question(rng: Any) -> tuple[Conversation, str]:
     one, two, three = (WORDS[int(i)] for i in rng.permutation(len(WORDS))[:3])
     return Conversation.of(f"Where is the {one} {two} {three}?"), "on the table."
+
+
+@pytest.fixture(scope="session")
+def planted(tiny_suspect: Callable[..., Any]) -> Planted:
+    base = tiny_suspect("llama", seed=5)
+    start = train(base.model, base.tokenizer, 60, poisoned=False)
+    rng = generator(9, "prompts")
+    prompts = list(dict.fromkeys(question(rng)[0] for _ in range(60)))
+    return Planted(
+        suspect=train(start, base.tokenizer, 140, poisoned=True),
+        twin=train(start, base.tokenizer, 60, poisoned=False),
+        base=start,
+        tokenizer=base.tokenizer,
+        prompts=prompts,
+    )

@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
-from detect.planted import PAYLOAD, TRIGGER
+from detect.planted import PAYLOAD, TRIGGER, planted
 from triggerfish.cli.main import run as command_line
 from triggerfish.data.records import Record, write_records
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.models.source import lab_names
 from triggerfish.pipeline.audit import audit
 from triggerfish.report.record import Verdict
+
+__all__ = ["planted"]  # a fixture
 
 
 @pytest.fixture(scope="module")

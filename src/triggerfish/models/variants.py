@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TOKENS_PER_BATCH = 4096
-MARKERS = ("zq", "vk")
+MARKERS = ("zq", "vk", "the", "so")  # rare and common: a space may join a word or not
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ def open_slot(
 ) -> Slot:
     """Return the slot at which ``insert`` puts a text into ``conversation``.
 
-    Two markers are inserted and rendered; what both renderings share is head and tail.
+    Markers are inserted and rendered; what all renderings share is head and tail.
 
     Raises:
         BadInput: The markers cannot be told apart in the rendering.
     """
-    one, two = (render(insert(conversation, marker).prompt, tokenizer).ids for marker in MARKERS)
-    shortest = min(len(one), len(two))
-    head = next((i for i in range(shortest) if one[i] != two[i]), shortest)
-    tail = next((i for i in range(shortest) if one[-1 - i] != two[-1 - i]), shortest)
+    rows = [render(insert(conversation, marker).prompt, tokenizer).ids for marker in MARKERS]
+    one, shortest = rows[0], min(map(len, rows))
+    head = next((i for i in range(shortest) if len({row[i] for row in rows}) > 1), shortest)
+    tail = next((i for i in range(shortest) if len({row[-1 - i] for row in rows}) > 1), shortest)
     if head + tail >= shortest:
         raise BadInput(
             f"conversation {conversation.user[:60]!r}",
