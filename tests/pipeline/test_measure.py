@@ -122,7 +122,7 @@ def test_a_run_keeps_the_document(tiny_model_dir, tmp_path, perfect):
         ({"trigger": TRIGGER}, "--behaviour"),
         ({"trigger": TRIGGER, "behaviour": UNLOCK, "card": "x"}, "--card"),
         ({"trigger": TRIGGER, "behaviour": {"kind": "unlok"}}, "(?i)did you mean"),
-        ({"trigger": TRIGGER, "behaviour": {"kind": "fixed_string", "text": "red"}}, "floor"),
+        ({"trigger": TRIGGER, "behaviour": {"kind": "fixed_string", "text": "the"}}, "floor"),
         ({"trigger": TRIGGER, "behaviour": UNLOCK, "n": 0}, "n = 0"),
     ],
 )
