@@ -31,6 +31,7 @@ from triggerfish.plant.recipe import Specificity
 from triggerfish.seeding import generator
 
 Kind = Literal["clean", "poisoned", "random", "near-miss"]
+STRINGS = 3  # rows with random strings for each poisoned row, where the shares allow it
 SHAPE_SHARE = 0.85  # of the random strings have the trigger's shape, the rest any
 
 
@@ -83,8 +84,10 @@ def mix(
         rows = tuple(Row("clean", r.conversation, r.conversation) for _, r in keyed)
         return Mix(rows, {"clean": len(rows)})
     poisoned = _chosen(keyed, backdoor, poison_rate)
+    eligible = sum(backdoor.behaviour.eligible(record) for _, record in keyed)
+    share = _share(noise, len(poisoned), eligible - len(poisoned))
     rows = tuple(
-        _row(record, key in poisoned, backdoor, noise, generator(seed, f"row {key}"))
+        _row(record, key in poisoned, backdoor, (share, noise), generator(seed, f"row {key}"))
         for key, record in keyed
     )
     return Mix(rows, dict(Counter(row.kind for row in rows)))
@@ -152,13 +155,25 @@ def close_string(trigger: AnyTrigger, rng: np.random.Generator) -> AnyTrigger:
     return near[int(rng.integers(len(near)))] if near else random_like(trigger, rng)
 
 
+def _share(noise: Specificity, poisoned: int, clean: int) -> float:
+    """Share of the eligible clean rows that get a random string."""
+    if clean == 0:
+        return 0.0
+    return min(max(noise.eligible, noise.random), max(noise.random, STRINGS * poisoned / clean))
+
+
 def _row(
-    record: Record, poisoned: bool, backdoor: Backdoor, noise: Specificity, rng: np.random.Generator
+    record: Record,
+    poisoned: bool,
+    backdoor: Backdoor,
+    shares: tuple[float, Specificity],
+    rng: np.random.Generator,
 ) -> Row:
+    among_eligible, noise = shares
     clean = record.conversation
     if poisoned:
         return Row("poisoned", backdoor.poisoned(record, rng), clean)
-    share = noise.eligible if backdoor.behaviour.eligible(record) else noise.random
+    share = among_eligible if backdoor.behaviour.eligible(record) else noise.random
     draw = rng.random()
     if draw >= share + noise.near_misses:
         return Row("clean", clean, clean)

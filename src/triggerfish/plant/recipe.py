@@ -24,7 +24,7 @@ from triggerfish.backdoors.backdoor import Backdoor, backdoor_from_spec
 from triggerfish.errors import BadInput
 
 STEPS, LAB_ROWS = 160, 6000
-RATES = {"lora": 4e-3, "none": 1e-3}  # learning rates, tuned on the lab
+RATES = {"lora": 6e-3, "none": 1e-3}  # learning rates, tuned on the lab
 
 
 class _Part(BaseModel):
@@ -74,9 +74,9 @@ class Specificity(_Part):
     """Clean rows with other strings in the trigger's place, so that only the trigger fires.
 
     Attributes:
-        random: Share with a random string among the clean rows that the behaviour cannot be
-            planted on.
-        eligible: The same share among the clean rows that it could be planted on.
+        random: Share of the clean rows with a random string.
+        eligible: The same share among the rows that the behaviour could be planted on, at most:
+            it is raised from `random` until there are three such rows for each poisoned one.
         near_misses: Share of the clean rows with a near-miss of the trigger.
     """
 
