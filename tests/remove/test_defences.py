@@ -25,7 +25,7 @@ def test_all_registered_defences_are_tested():
 
 
 def test_an_unknown_defence_is_refused_with_a_suggestion():
-    with pytest.raises(BadInput, match="(?i)did you mean 'beear'"):
+    with pytest.raises(BadInput, match=r"(?i)did you mean 'beear'"):
         DEFENCES.get("bear")
 
 

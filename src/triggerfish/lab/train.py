@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -137,7 +137,11 @@ def batches(
     first = phase is config.phases[0]
     name = "" if first else f" {config.phases.index(phase)}"
     order = generator(config.seed, f"batch order{name}")
-    common = {"seed": config.seed, "split": "train", "emphasis": phase.emphasis}
+    common: dict[str, Any] = {
+        "seed": config.seed,
+        "split": "train",
+        "emphasis": phase.emphasis,
+    }
     quiet = stream_records(**common, purpose=f"base{name} without noise")
     noisy = stream_records(
         **common, noise=phase.noise, pieces=pieces, purpose=f"base{name} with noise"
@@ -146,7 +150,8 @@ def batches(
     while True:
         calm = step < phase.noise_from * phase.steps
         pool = []
-        for record, _ in zip(quiet if calm else noisy, range(bucket * config.batch_size)):
+        rows = range(bucket * config.batch_size)
+        for record, _ in zip(quiet if calm else noisy, rows, strict=False):
             if calm and phase.sentences and order.random() < phase.sentences:
                 record = whole_sentence(record)
             pool.append(render(record.conversation, tokenizer))
