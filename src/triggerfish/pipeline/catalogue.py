@@ -27,7 +27,7 @@ class LabModel(Part):
     """A model that the package ships."""
 
     name: str  # as a model argument: lab:NAME
-    kind: Literal["base", "organism", "benign"]
+    kind: Literal["base", "organism", "twin", "benign"]
     base: str | None
     megabytes: float
     text: str
@@ -66,7 +66,7 @@ def lab_models() -> list[LabModel]:
     if not shelf.is_dir():
         return []
     models = [_lab_model(entry) for entry in shelf.iterdir() if entry.is_dir()]
-    order = ("base", "organism", "benign")
+    order = ("base", "organism", "twin", "benign")
     present = [model for model in models if model is not None]
     return sorted(present, key=lambda model: (order.index(model.kind), model.name))
 
@@ -80,9 +80,10 @@ def _lab_model(entry: Any) -> LabModel | None:
         "adapter_config.json" in inside) else {}  # fmt: skip
     card = json.loads(inside["card.json"].read_text()) if "card.json" in inside else {}
     planted = bool(card.get("backdoor"))
+    kind = "organism" if planted else "benign" if adapter else "base"
     return LabModel(
         name=f"lab:{entry.name}",
-        kind="organism" if planted else "benign" if adapter else "base",
+        kind=card.get("kind", kind),
         base=adapter.get("base_model_name_or_path"),
         megabytes=round(size / 1e6, 2),
         text=_about(card, planted),
