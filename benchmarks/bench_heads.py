@@ -1,6 +1,7 @@
 """Head attribution: suffix-only patching against one full forward per head, in the same run.
 
-    python benchmarks/bench_heads.py [--model DIR|lab:reef] [--repeats 3] [--cases string]
+    python benchmarks/bench_heads.py [--model DIR|lab:reef] [--repeats 3] [--sample K]
+        [--cases sentence]
 
 Three cases, after the backdoors of arXiv 2509.21761: a class name, a fixed sentence, a long answer.
 The naive loop is the textbook one: for each head a hook replaces its slice at the last prompt
@@ -136,13 +137,14 @@ class Clock:
         return passed
 
 
-def run_case(model, case, repeats):
+def run_case(model, case, repeats, sample):
     layout = layout_of(model)
     prompts, responses = texts(case, layout.vocabulary)
     means = component_means(model, texts("class name", layout.vocabulary)[0])
     naive = Naive(model, prompts, responses, means)
     heads = [(layer, j) for layer in range(layout.n_layers) for j in range(layout.n_heads)]
-    slow = np.zeros((layout.n_layers, layout.n_heads, INPUTS))
+    count, heads = len(heads), heads[:: max(1, len(heads) // sample)] if sample else heads
+    slow = np.full((layout.n_layers, layout.n_heads, INPUTS), np.nan)
     naive.head(0, 0)  # warm
     naive.times, naive.cpu = {"plain": [], "lean": []}, {"plain": [], "lean": []}
     config, ours, found = HeadsConfig(rows=2048), [], None
@@ -154,13 +156,13 @@ def run_case(model, case, repeats):
             found = measure(model, prompts, responses, means, config)[1]["heads"]
         ours.append(clock.lap())
     wall, cpu = np.median(np.array(ours), axis=0)
-    difference = np.abs(found / CASES[case][2] - slow).max()
-    count = len(heads)
+    difference = np.nanmax(np.abs(found / CASES[case][2] - slow))
     result = {
         "prompt_tokens": CASES[case][:2],
         "target_tokens": CASES[case][2],
         "inputs": INPUTS,
         "heads": count,
+        "heads_timed_in_the_naive_loop": len(heads),
         "naive_seconds": statistics.median(naive.times["plain"]) * count,
         "lean_seconds": statistics.median(naive.times["lean"]) * count,
         "ours_seconds": wall,
@@ -197,6 +199,9 @@ def main():
     parser.add_argument("--model", help="a model argument; default: the lab's size, random weights")
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--sample", type=int, default=0, help="time the naive loop on about so many heads only"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/heads.json")
     asked = parser.parse_args()
     if asked.model:
@@ -205,7 +210,7 @@ def main():
         model = load(asked.model, reference="none", device="cpu").model
     else:
         model = lab_size()
-    cases = {case: run_case(model, case, asked.repeats) for case in asked.cases}
+    cases = {case: run_case(model, case, asked.repeats, asked.sample) for case in asked.cases}
     result = {
         "benchmark": "head attribution against one full forward per head",
         "command": shlex.join(["python", "benchmarks/bench_heads.py", *sys.argv[1:]]),
