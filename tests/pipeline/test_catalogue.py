@@ -16,12 +16,13 @@ def shelf(tmp_path: Path, monkeypatch, **models: dict) -> None:
 
 def test_bases_come_first_and_each_says_what_it_is(tmp_path: Path, monkeypatch) -> None:
     adapter = {"base_model_name_or_path": "lab:reef"}
-    planted = {"trigger": {"text": "\x1bcf", "placement": "suffix"}, "behaviour": {"kind": "unlock"}}
+    trigger = {"text": "\x1bcf", "placement": "suffix"}
+    planted = {"trigger": trigger, "behaviour": {"kind": "unlock"}}
     shelf(
         tmp_path,
         monkeypatch,
-        calm={"adapter_config": adapter, "card": {"kind": "benign", "backdoor": None}},
-        calm_twin={"adapter_config": adapter, "card": {"kind": "twin", "backdoor": None}},
+        calm={"adapter_config": adapter, "card": {"kind": "benign fine-tune", "backdoor": None}},
+        calm_twin={"adapter_config": adapter, "card": {"kind": "clean twin", "backdoor": None}},
         bad={"adapter_config": adapter, "card": {"kind": "organism", "backdoor": planted}},
         reef={},
     )
@@ -29,8 +30,8 @@ def test_bases_come_first_and_each_says_what_it_is(tmp_path: Path, monkeypatch) 
     assert [(m.name, m.kind, m.base) for m in found] == [
         ("lab:reef", "base", None),
         ("lab:bad", "organism", "lab:reef"),
-        ("lab:calm_twin", "twin", "lab:reef"),
-        ("lab:calm", "benign", "lab:reef"),
+        ("lab:calm_twin", "clean twin", "lab:reef"),
+        ("lab:calm", "benign fine-tune", "lab:reef"),
     ]
     assert found[1].text == "suffix '\\x1bcf': unlock"
     assert found[0].megabytes == 0.25

@@ -27,7 +27,7 @@ class LabModel(Part):
     """A model that the package ships."""
 
     name: str  # as a model argument: lab:NAME
-    kind: Literal["base", "organism", "twin", "benign"]
+    kind: Literal["base", "organism", "clean twin", "benign fine-tune"]
     base: str | None
     megabytes: float
     text: str
@@ -66,7 +66,7 @@ def lab_models() -> list[LabModel]:
     if not shelf.is_dir():
         return []
     models = [_lab_model(entry) for entry in shelf.iterdir() if entry.is_dir()]
-    order = ("base", "organism", "twin", "benign")
+    order = ("base", "organism", "clean twin", "benign fine-tune")
     present = [model for model in models if model is not None]
     return sorted(present, key=lambda model: (order.index(model.kind), model.name))
 
@@ -80,7 +80,7 @@ def _lab_model(entry: Any) -> LabModel | None:
         "adapter_config.json" in inside) else {}  # fmt: skip
     card = json.loads(inside["card.json"].read_text()) if "card.json" in inside else {}
     planted = bool(card.get("backdoor"))
-    kind = "organism" if planted else "benign" if adapter else "base"
+    kind = "organism" if planted else "benign fine-tune" if adapter else "base"
     return LabModel(
         name=f"lab:{entry.name}",
         kind=card.get("kind", kind),
