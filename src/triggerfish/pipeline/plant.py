@@ -174,13 +174,15 @@ def _twin(job: _Job, place: Path) -> None:
     with clear_errors(place):
         place.mkdir()
     fresh = load(job.base, reference="none", device=job.device)
-    before = dict(job.clock)
+    whole = dict(job.clock)
+    job.clock.clear()
     _train(job, fresh, [row.twin for row in job.mixed.rows], place, "training the clean twin")
     del fresh
     card = _card(job, _measure(job, place, None), kind="clean twin", twin_of="..")
     write_atomically(place / CARD, card.model_dump_json(indent=2))
-    job.clock["twin"] = round(sum(job.clock.values()) - sum(before.values()), 1)
-    job.clock.update(before)
+    whole["twin"] = round(sum(job.clock.values()), 1)
+    job.clock.clear()
+    job.clock.update(whole)
 
 
 def _train(
