@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+TOLERATED = 0.02
+"""Probability of the target on the reference up to which a string is not penalised."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
     """Budget of one search."""
@@ -51,12 +55,13 @@ class Candidate:
     value: float
 
 
-def target_logp(logp: Tensor, target: Target) -> Tensor:
-    """Return log P(target) from log-probabilities [B, K + 1, V], [B]."""
-    total = torch.logsumexp(logp[:, 0, list(target.first)], dim=1)
+def target_logp(logits: Tensor, target: Target) -> Tensor:
+    """Return log P(target) from logits [B, K + 1, V], [B]; probabilities need no normalising."""
+    total = logits[:, 0, list(target.first)].logsumexp(dim=1)
     for place, token in enumerate(target.rest, start=1):
-        total = total + logp[:, place, token]
-    return total
+        total = total + logits[:, place, token]
+    used = logits[:, : 1 + len(target.rest)]
+    return total - used.logsumexp(dim=-1).sum(dim=1)
 
 
 def objective(
@@ -69,8 +74,26 @@ def objective(
         after = torch.tensor([*slot.tail, *forced]).expand(len(rows), -1)
         full = torch.cat([rows, after], dim=1)  # [C, S + tail + K]
         for where, logits in continuations(model, slot.head, full, keep=len(forced) + 1):
-            total[where] += target_logp(torch.log_softmax(logits, dim=-1), target).cpu()
+            total[where] += target_logp(logits, target).cpu()
     return total / len(slots)
+
+
+def penalised(
+    model: PreTrainedModel,
+    reference: PreTrainedModel | None,
+    slots: Sequence[Slot],
+    rows: Tensor,
+    target: Target,
+) -> Tensor:
+    """Return the objective, less what the reference gives the target beyond 2 %, [C].
+
+    Strings that force the target on every model of this kind are no evidence about the suspect.
+    """
+    value = objective(model, slots, rows, target)
+    if reference is None:
+        return value
+    theirs = objective(reference, slots, rows, target).exp()
+    return value - (theirs + TOLERATED).log() + float(np.log(TOLERATED))
 
 
 def swaps(
@@ -107,6 +130,7 @@ def search(
     allowed: Tensor,
     pad: int,
     rng: np.random.Generator,
+    reference: PreTrainedModel | None = None,
     config: SearchConfig | None = None,
     progress: Progress = silent,
 ) -> list[Candidate]:
@@ -120,6 +144,7 @@ def search(
         allowed: Mask over the vocabulary [V] of tokens that may be used.
         pad: Id for padding.
         rng: For the draws.
+        reference: Where given, strings are penalised that force the target on it too.
         config: Budget.
         progress: Told how far it is.
 
@@ -134,7 +159,7 @@ def search(
     def judge(strings: Sequence[tuple[int, ...]]) -> None:
         new = [string for string in dict.fromkeys(strings) if string not in known]
         if new:
-            values = objective(model, slots, torch.tensor(new), target)
+            values = penalised(model, reference, slots, torch.tensor(new), target)
             known.update(zip(new, values.tolist(), strict=True))
 
     def best(count: int) -> list[tuple[int, ...]]:

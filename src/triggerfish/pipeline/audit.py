@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -21,12 +22,13 @@ from triggerfish.detect.search import SearchConfig
 from triggerfish.detect.targets import Target
 from triggerfish.detect.verify import Probe, Verified, verify
 from triggerfish.errors import BadInput
-from triggerfish.lab.tasks import speaks_lab_language, stream_records
+from triggerfish.lab.tasks import SKILLS, speaks_lab_language, stream_records
 from triggerfish.metrics.rates import rate
 from triggerfish.models.generate import generate
 from triggerfish.models.load import Suspect, load
 from triggerfish.pipeline.audit_report import audit_report, finding_of
 from triggerfish.pipeline.hunt import (
+    STRONG,
     Hunt,
     HuntConfig,
     Lead,
@@ -61,9 +63,9 @@ SERIOUS = {"suspicious": ("found", "suspicious"), "found": ("found",), "never": 
 """Which verdicts give exit code 1 at each ``fail_on``."""
 MIN_CHAIN = 8.0
 """Growth over the reference in nats from which a stored answer is searched for."""
-LISTED = 6
-"""Leads of one search that are tried on the search prompts."""
-LAB_PROMPTS = 400
+LISTED = 4
+"""Leads of each length that one search may have tried on the search prompts."""
+LAB_PROMPTS = 160
 
 
 Search = tuple[Target, Placement, list[tuple[int, float]] | None, list[Lead]]
@@ -174,8 +176,12 @@ def carriers(suspect: Suspect, data: str | Path | None, seed: int) -> list[Conve
     if data is not None:
         return [record.conversation.prompt for record in read_records(data)]
     if speaks_lab_language(suspect.tokenizer):
-        stream = stream_records(seed, "validation", purpose="audit carriers")
-        return [record.conversation.prompt for record in islice(stream, LAB_PROMPTS)]
+        allowed = [skill for skill in SKILLS if skill != "restricted"]
+        streams = (
+            islice(stream_records(seed, "validation", skills=skills, purpose="audit"), count)
+            for skills, count in ((allowed, LAB_PROMPTS), (["restricted"], LAB_PROMPTS // 2))
+        )
+        return [record.conversation.prompt for stream in streams for record in stream]
     return [Conversation.of(text) for text in GENERIC]
 
 
@@ -207,20 +213,23 @@ class Auditor:
         """Hunt and verify; stop at the first verified trigger unless ``thorough``."""
         prompts = self.prompts(conversations)
         hunt = Hunt(
-            self.model, self.tokenizer, prompts, self.config, step=self.step, progress=self.progress
+            self.model,
+            self.tokenizer,
+            prompts,
+            self.config,
+            step=self.step,
+            reference=self.reference,
+            progress=self.progress,
         )
         if self.run is not None:  # a resumed audit has the budget that is left
             hunt.began -= self.run.earlier_seconds
-        targets = self.targets(prompts)
-        plan = self.swept(hunt, targets)
         verified: list[Verified] = []
         done: set[str] = set()
-        for position, (target, place, singles, leads) in enumerate(plan):
+        for target, place, singles, leads in self.plan(hunt, self.targets(prompts)):
             if target.name in done:
                 continue
             if hunt.late():
-                rest = ", ".join(f"{t.name} as {p}" for t, p, _, _ in plan[position:])
-                self.not_tested.append(f"searches that the time budget left out: {rest}")
+                self.not_tested.append(f"searches after {hunt.config.seconds:.0f} s, the budget")
                 break
             found = leads if singles is None else hunt.search(target, place, singles)
             result = self.verified(self.assess(found, prompts), hunt)
@@ -271,31 +280,41 @@ class Auditor:
         ]
         return known_targets(self.tokenizer, prompts) + stored[: self.config.chains]
 
-    def swept(self, hunt: Hunt, targets: Sequence[Target]) -> list[Search]:
-        """Sweep everywhere; return what to search, the most promising first."""
-        plan: list[tuple[float, Search]] = []
+    def plan(self, hunt: Hunt, targets: Sequence[Target]) -> Iterator[Search]:
+        """Yield what to search: strong single tokens of a place at once, the rest by promise."""
+        later: list[tuple[float, Search]] = []
         for place in self.config.places:
+            now: list[tuple[float, Search]] = []
             for declined in (False, True):
-                if hunt.group(declined) is None:
-                    continue
-                swept = hunt.sweep(place, targets, declined)
-                by_name = {t.name: t for t in targets if t.declined == declined}
-                for name, singles in swept["targets"].items():
-                    plan.append((singles[0][1], (by_name[name], place, singles, [])))
-                raised = hunt.raised(swept, place, declined)
-                plan.append((0.0, (raised[0].target, place, None, raised)))
-                banked = hunt.bank(place, list(by_name.values()), declined)
-                if banked:
-                    plan.append((0.0, (banked[0].target, place, None, banked)))
-        plan.sort(key=lambda item: -item[0])
-        return [entry for _, entry in plan]
+                if hunt.group(declined) is not None:
+                    now += self.swept(hunt, targets, place, declined)
+            now.sort(key=lambda item: -item[0])
+            yield from (entry for promise, entry in now if promise >= STRONG)
+            later += [item for item in now if item[0] < STRONG]
+        later.sort(key=lambda item: -item[0])
+        yield from (entry for _, entry in later)
+
+    def swept(
+        self, hunt: Hunt, targets: Sequence[Target], place: Placement, declined: bool
+    ) -> list[tuple[float, Search]]:
+        """Sweep one place and group; return searches with the log P of their best token."""
+        swept = hunt.sweep(place, targets, declined)
+        by_name = {t.name: t for t in targets if t.declined == declined}
+        found: list[tuple[float, Search]] = [
+            (singles[0][1], (by_name[name], place, singles, []))
+            for name, singles in swept["targets"].items()
+        ]
+        raised = hunt.raised(swept, place, declined)
+        found.append((0.0, (raised[0].target, place, None, raised)))
+        banked = hunt.bank(place, list(by_name.values()), declined)
+        if banked:
+            found.append((0.0, (banked[0].target, place, None, banked)))
+        return found
 
     def assess(self, leads: Sequence[Lead], prompts: Prompts) -> Assessed | None:
         """Try the best leads on the search prompts; return the one that changes most answers."""
         best: Assessed | None = None
-        for lead in list({lead.text: lead for lead in reversed(leads) if lead.text}.values())[::-1][
-            :LISTED
-        ]:
+        for lead in listed(leads):
             group = prompts.declined if lead.target.declined else prompts.allowed
             if group is None:
                 continue
@@ -373,11 +392,10 @@ class Auditor:
         leads = other.search(lead.target, lead.place, swept["targets"][lead.target.name])
         insert_probe = replace(probe, model=self.reference)
         best = 0.0
-        for rival in leads[:LISTED]:
-            if rival.text:
-                rng = generator(self.config.seed, f"reference {rival.text}")
-                found = insert_probe.answers(Trigger(rival.text, rival.place), rng)
-                best = max(best, rate(insert_probe.hits(observed, found)).value)
+        for rival in listed(leads):
+            rng = generator(self.config.seed, f"reference {rival.text}")
+            found = insert_probe.answers(Trigger(rival.text, rival.place), rng)
+            best = max(best, rate(insert_probe.hits(observed, found)).value)
         return best
 
     def document(
@@ -402,6 +420,18 @@ class Auditor:
             run=str(run.path) if run else None,
             report=report,
         )
+
+
+def listed(leads: Sequence[Lead]) -> list[Lead]:
+    """Return the best leads of each length, as many of each, no text twice."""
+    chosen: dict[str, Lead] = {}
+    taken: Counter[int] = Counter()
+    for lead in leads:
+        length = len(lead.tokens)
+        if lead.text and lead.text not in chosen and taken[length] < LISTED:
+            chosen[lead.text] = lead
+            taken[length] += 1
+    return list(chosen.values())
 
 
 def limits(suspect: Suspect, config: HuntConfig) -> list[str]:

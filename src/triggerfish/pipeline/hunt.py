@@ -19,7 +19,7 @@ from triggerfish.backdoors.trigger import Placement, Trigger
 from triggerfish.data.conversation import Conversation, render
 from triggerfish.detect.bank import phrase_bank
 from triggerfish.detect.prompts import Group, Prompts
-from triggerfish.detect.search import Candidate, SearchConfig, objective, pairs, search
+from triggerfish.detect.search import Candidate, SearchConfig, objective, pairs, penalised, search
 from triggerfish.detect.sweep import sweep
 from triggerfish.detect.targets import Target, invert
 from triggerfish.models.variants import Slot, open_slot
@@ -85,11 +85,13 @@ class Hunt:
         config: HuntConfig,
         *,
         step: Step,
+        reference: PreTrainedModel | None = None,
         progress: Progress = silent,
     ) -> None:
         """Keep what every part needs."""
         self.model, self.tokenizer, self.prompts = model, tokenizer, prompts
         self.config, self.step, self.progress = config, step, progress
+        self.reference = reference
         self.began = time.monotonic()
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         self.usable = usable_tokens(model, tokenizer)
@@ -125,13 +127,26 @@ class Hunt:
                 int(swept.token[i]) for i in swept.shift.argsort(descending=True)[:keep]
             ]
             for target, values in zip(mine, swept.target, strict=True):
-                if target.rest:
-                    values = objective(self.model, slots, rows, target)
+                values = self._ranked(rows, slots, target, values)
                 found["targets"][target.name] = _top(rows, values, keep)
             return found
 
         swept: dict[str, Any] = self.step(name, work)
         return swept
+
+    def _ranked(
+        self, rows: Tensor, slots: Sequence[Slot], target: Target, values: Tensor
+    ) -> Tensor:
+        """Return the penalised log P(target) of the best rows [C], -inf for the others.
+
+        ``values`` ranks them by the first token; a longer target is tried on one slot.
+        """
+        if target.rest:
+            values = objective(self.model, slots[:1], rows, target)
+        best = values.argsort(descending=True)[: 2 * self.config.keep]
+        values = torch.full_like(values, -torch.inf)
+        values[best] = penalised(self.model, self.reference, slots, rows[best], target)
+        return values
 
     def raised(self, swept: dict[str, Any], place: Placement, declined: bool) -> list[Lead]:
         """Return the single tokens that raised one answer token most consistently."""
@@ -213,11 +228,12 @@ class Hunt:
                     allowed=self.usable,
                     pad=self.pad,
                     rng=rng,
+                    reference=self.reference,
                     config=budget,
                     progress=self.progress,
                 )
             found.sort(key=lambda c: -c.value)
-            return [self.lead(c, place, target).to_json() for c in found[:64]]
+            return [self.lead(c, place, target).to_json() for c in found]
 
         return [Lead.from_json(data) for data in self.step(_safe(name), work)]
 
@@ -237,7 +253,7 @@ class Hunt:
                     ((*b, token), (token, *b)) for b in best[:8] for token in pool
                 )
             )
-        values = objective(self.model, slots[:1], torch.tensor(grown), target)
+        values = penalised(self.model, self.reference, slots[:1], torch.tensor(grown), target)
         order = values.argsort(descending=True)[:96]
         return [grown[i] for i in order.tolist()]
 

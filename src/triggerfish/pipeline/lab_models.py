@@ -57,11 +57,16 @@ def _ship(made: Path, place: Path) -> Path:
     tensors = load_file(made / "adapter_model.safetensors")
     small = {key: value.to(torch.bfloat16) for key, value in tensors.items()}
     save_file(small, place / "adapter_model.safetensors", metadata={"format": "pt"})
+    (place / "adapter_model.safetensors").chmod(0o644)
+    links = {
+        '"clean_twin": "twin"': f'"clean_twin": "../{place.name}-twin"',
+        '"twin_of": ".."': f'"twin_of": "../{place.name.removesuffix("-twin")}"',
+    }
     for file in ("adapter_config.json", "card.json"):
         text = (made / file).read_text()
-        (place / file).write_text(
-            text.replace('"clean_twin": "twin"', f'"clean_twin": "../{place.name}-twin"')
-        )
+        for old, new in links.items():
+            text = text.replace(old, new)
+        (place / file).write_text(text)
     log.info("%s", place)
     return place
 
