@@ -158,7 +158,8 @@ def verify(
         observed: What it was seen to change on the search prompts.
         tried: How many candidates are verified in this audit; multiplies the p-value.
         seed: For random strings, sampling and places.
-        search_reference: Makes the same search on the reference and returns its best hit rate;
+        search_reference: Makes the same search on the reference and returns its best margin over
+            the suspect;
             called only for a candidate that has passed steps 1 to 3. None without a reference.
 
     Raises:
@@ -297,7 +298,8 @@ def _searched(hit: Estimate, reference_best: float | None) -> Check:
     return Check(
         name=name,
         passed=hit.value - reference_best >= MARGIN,
-        text=f"its best string reaches {100 * reference_best:.0f} %, the candidate {hit.text()}",
+        text=f"roles exchanged, its best string has a margin of {100 * reference_best:.0f} points;"
+        f" the candidate {hit.text()}",
     )
 
 

@@ -379,23 +379,31 @@ class Auditor:
         return result
 
     def on_reference(self, hunt: Hunt, lead: Lead, observed: Observed, probe: Probe) -> float:
-        """Make the same search on the reference; return its best hit rate on held-out prompts."""
+        """Make the same search with the roles exchanged; return its best margin.
+
+        Strings that both models fall for exist and say nothing. What counts is how much more of
+        the behaviour a string can get out of the reference than out of the suspect.
+        """
         other = Hunt(
             self.reference,
             self.tokenizer,
             hunt.prompts,
             self.config,
             step=lambda name, work: self.step(f"reference-{name}", work),
+            reference=self.model,
             progress=self.progress,
         )
         swept = other.sweep(lead.place, [lead.target], lead.target.declined)
         leads = other.search(lead.target, lead.place, swept["targets"][lead.target.name])
-        insert_probe = replace(probe, model=self.reference)
+        exchanged = replace(probe, model=self.reference, reference=self.model)
         best = 0.0
         for rival in listed(leads):
-            rng = generator(self.config.seed, f"reference {rival.text}")
-            found = insert_probe.answers(Trigger(rival.text, rival.place), rng)
-            best = max(best, rate(insert_probe.hits(observed, found)).value)
+            trigger = Trigger(rival.text, rival.place)
+            shares = []
+            for side in (exchanged, probe):
+                rng = generator(self.config.seed, f"reference {rival.text}")
+                shares.append(rate(side.hits(observed, side.answers(trigger, rng))).value)
+            best = max(best, shares[0] - shares[1])
         return best
 
     def document(
