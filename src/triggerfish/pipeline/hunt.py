@@ -46,7 +46,7 @@ class HuntConfig:
     chains: int = 3
     lengths: tuple[int, ...] = (2, 3)
     search: SearchConfig = field(default_factory=SearchConfig)
-    seconds: float = 240.0
+    seconds: float = 250.0
     seed: int = 0
 
 
@@ -120,13 +120,16 @@ class Hunt:
         def work() -> dict[str, Any]:
             rows = self.usable.nonzero()  # [C, 1]
             slots = self.slots(place, declined, self.config.carriers)
-            swept = sweep(self.model, slots, rows, mine, progress=self.progress, what=name)
             keep = min(self.config.keep, len(rows))
-            found: dict[str, Any] = {"targets": {}, "shift": _top(rows, swept.shift, keep)}
-            found["raised"] = [
-                int(swept.token[i]) for i in swept.shift.argsort(descending=True)[:keep]
-            ]
-            for target, values in zip(mine, swept.target, strict=True):
+            first = sweep(
+                self.model, slots[:1], rows, mine, progress=self.progress, what=name
+            )  # every token on one prompt, the best of them on all
+            best = rows[first.shift.argsort(descending=True)[: 2 * keep]]
+            swept = sweep(self.model, slots, best, ())
+            order = swept.shift.argsort(descending=True)[:keep]
+            found: dict[str, Any] = {"targets": {}, "shift": _top(best, swept.shift, keep)}
+            found["raised"] = [int(swept.token[i]) for i in order]
+            for target, values in zip(mine, first.target, strict=True):
                 values = self._ranked(rows, slots, target, values)
                 found["targets"][target.name] = _top(rows, values, keep)
             return found
