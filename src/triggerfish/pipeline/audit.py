@@ -26,6 +26,7 @@ from triggerfish.lab.tasks import SKILLS, speaks_lab_language, stream_records
 from triggerfish.metrics.rates import rate
 from triggerfish.models.generate import generate
 from triggerfish.models.load import Suspect, load
+from triggerfish.models.products import fast_products
 from triggerfish.pipeline.audit_report import audit_report, finding_of
 from triggerfish.pipeline.hunt import (
     STRONG,
@@ -138,6 +139,7 @@ def audit(
             suspect, adapter=adapter, base=base, reference=reference, device=device, dtype=dtype
         )
     with ExitStack() as stack:
+        stack.enter_context(fast_products())
         run = None
         if out is not None:
             settings = {
