@@ -9,6 +9,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import SFTTrainer
 
 from triggerfish.data.conversation import Rendered
+from triggerfish.models.layout import layout_of
 from triggerfish.types import Progress
 
 
@@ -34,6 +35,7 @@ class QuietTrainer(SFTTrainer):  # type: ignore[misc]
         self.rows = rows
         self.plan = plan
         self.losses: list[Tensor] = []
+        self.layout = layout_of(self.model)
         self.remove_callback(PrinterCallback)
         self.add_callback(_Tell(*told))
 
@@ -57,22 +59,21 @@ class QuietTrainer(SFTTrainer):  # type: ignore[misc]
     ) -> Any:
         """Mean negative log-likelihood of the labelled tokens, in fp32.
 
-        Rows are padded on the left, so logits are needed from the first label on only.
+        Only the hidden states before labelled tokens are unembedded: with a vocabulary that is
+        large beside the width, logits take much of the time and most of the memory.
         """
-        labels = inputs["labels"]  # [B, T]
-        first = int((labels != -100).any(0).nonzero()[0])
-        kept = min(labels.shape[1], labels.shape[1] - first + 1)
-        outputs = model(
-            **{name: value for name, value in inputs.items() if name != "labels"},
+        labels = inputs["labels"][:, 1:]  # [B, T - 1]
+        hidden = self.layout.backbone(model)(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            position_ids=inputs["position_ids"],
             use_cache=False,
-            logits_to_keep=kept,
-        )
-        logits = outputs.logits[:, :-1].float()  # [B, kept - 1, V]
-        loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), labels[:, labels.shape[1] - kept + 1 :].flatten()
-        )
+        ).last_hidden_state[:, :-1]  # [B, T - 1, D]
+        wanted = labels != -100
+        logits = self.layout.logits(model, hidden[wanted])  # [K, V]
+        loss = torch.nn.functional.cross_entropy(logits, labels[wanted])
         self.losses.append(loss.detach())
-        return (loss, outputs) if return_outputs else loss
+        return (loss, {"logits": logits}) if return_outputs else loss
 
 
 class _Tell(TrainerCallback):  # type: ignore[misc]
