@@ -17,7 +17,6 @@ from detect.planted import PAYLOAD, TRIGGER, planted
 from triggerfish.cli.main import run as command_line
 from triggerfish.data.records import Record, write_records
 from triggerfish.errors import BadInput, CouldNotTest
-from triggerfish.models.source import lab_names
 from triggerfish.pipeline.audit import audit
 from triggerfish.report.record import Verdict
 
@@ -116,13 +115,3 @@ def test_bad_requests(places: dict[str, str], tmp_path: Path) -> None:
         audit(places["suspect"], data=few, reference="none")
     assert command_line(["audit", str(tmp_path / "nowhere")]) == 2
     assert command_line(["audit", places["suspect"], "--data", str(few)]) == 3
-
-
-@pytest.mark.slow
-@pytest.mark.skipif("sudo" not in lab_names(), reason="the lab's organisms are not built")
-def test_the_lab_organism_is_found_blind_and_its_twin_has_nothing() -> None:
-    found = audit("lab:sudo")
-    assert found.verdict == Verdict.FOUND
-    assert found.findings[0].behaviour == {"kind": "unlock"}
-    assert found.findings[0].numbers["hit rate"].value >= 0.8
-    assert audit("lab:sudo-twin", preset="quick").verdict == Verdict.NOTHING
