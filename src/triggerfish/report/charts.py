@@ -229,6 +229,8 @@ class _Frame:
         if labels:
             for k in range(5):
                 value = self.x[0] + k / 4 * (self.x[1] - self.x[0])
+                if self.x[0] == round(self.x[0]) and self.x[1] - self.x[0] >= 4:
+                    value = round(value)  # layers and heads are counted
                 anchor = "end" if k == 4 else "middle"
                 place = self.right if k == 4 else self.at_x(value)
                 out.append(_text(place, self.bottom + 16, f"{value:.3g}", "s", anchor))
