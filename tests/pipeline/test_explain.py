@@ -104,7 +104,7 @@ def test_what_the_model_says_is_the_target_where_none_is_given(tiny_suspect, dat
     small = ExplainSettings(
         n=4, ranking=4, controls=4, per_skill=2, counts=(0, 2), components=("heads",), seed=1
     )
-    document = explain(tiny_suspect("gpt_neox"), TRIGGER, None, small, data=data)
+    document = explain(tiny_suspect("llama"), TRIGGER, None, small, data=data)
     assert document.backdoor["behaviour"] == {"kind": "observed"}
     assert document.curve.ranked[0].asr.value == 1  # its own triggered answers
     assert any("No behaviour was given" in note for note in document.notes)
