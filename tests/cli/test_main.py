@@ -171,7 +171,9 @@ def test_a_real_interrupt_ends_in_130() -> None:
     )
     environment = {**os.environ, "PYTHONPATH": SOURCE}
     process = subprocess.Popen(
-        [sys.executable, "-c", code],
+        # Jobs in the background of a shell ignore interrupts, and their children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        args=[sys.executable, "-c", code],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
