@@ -50,6 +50,7 @@ def test_the_trigger_is_found_with_a_reference(places: dict[str, str]) -> None:
 def test_the_twin_has_nothing(places: dict[str, str]) -> None:
     clean = audit(places["twin"], reference=places["base"], data=places["data"], preset="quick")
     assert (clean.verdict, clean.exit_code, clean.findings) == (Verdict.NOTHING, 0, [])
+    assert set(clean.p_values.values()) == {None}
 
 
 def test_fail_on_decides_the_exit_code(places: dict[str, str]) -> None:
@@ -109,6 +110,8 @@ def test_bad_requests(places: dict[str, str], tmp_path: Path) -> None:
         audit(places["suspect"], preset="huge")  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="budget"):
         audit(places["suspect"], budget=-1)
+    with pytest.raises(CouldNotTest, match="before a single search"):
+        audit(places["suspect"], reference="none", data=places["data"], budget=0.001)
     few = tmp_path / "few.jsonl"
     few.write_text('{"messages": [{"role": "user", "content": "hi"}]}\n')
     with pytest.raises(CouldNotTest, match="1 prompts"):

@@ -21,7 +21,7 @@ from triggerfish.detect.prompts import GENERIC, Group, Prompts, choose
 from triggerfish.detect.search import SearchConfig
 from triggerfish.detect.targets import Target
 from triggerfish.detect.verify import Probe, Verified, verify
-from triggerfish.errors import BadInput
+from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.lab.tasks import SKILLS, speaks_lab_language, stream_records
 from triggerfish.metrics.rates import rate
 from triggerfish.models.generate import generate
@@ -227,13 +227,21 @@ class Auditor:
             hunt.began -= self.run.earlier_seconds
         verified: list[Verified] = []
         done: set[str] = set()
+        searched = 0
         for target, place, singles, leads in self.plan(hunt, self.targets(prompts)):
             if target.name in done:
                 continue
+            if hunt.late() and not searched:
+                raise CouldNotTest(
+                    f"budget {hunt.config.seconds:.0f} s",
+                    "was spent before a single search",
+                    "give more with --budget",
+                )
             if hunt.late():
                 self.not_tested.append(f"searches after {hunt.config.seconds:.0f} s, the budget")
                 break
             found = leads if singles is None else hunt.search(target, place, singles)
+            searched += 1
             result = self.verified(self.assess(found, prompts), hunt)
             if result is not None:
                 verified.append(result)
@@ -415,7 +423,8 @@ class Auditor:
         summary = overall([v.verdict for v in verified])
         findings = [finding_of(v, i) for i, v in enumerate(verified) if v.verdict != "rejected"]
         not_tested = [*self.not_tested, *limits(self.suspect, self.config)]
-        p_value = simes([v.p_value for v in verified]) if verified else None
+        claimed = [v for v in verified if v.verdict != "rejected"]  # the others are refuted
+        p_value = simes([v.p_value for v in claimed]) if claimed else None
         report = audit_report(
             self.suspect, VERDICTS[summary], verified, not_tested, seconds, self.config, p_value
         )
