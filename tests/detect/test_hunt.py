@@ -12,7 +12,7 @@ from detect.planted import PAYLOAD, TRIGGER
 from triggerfish.backdoors.trigger import Trigger
 from triggerfish.data.conversation import render
 from triggerfish.detect.behaviours import Observed
-from triggerfish.detect.search import SearchConfig, objective, pairs, search
+from triggerfish.detect.search import SearchConfig, neighbours, objective, pairs, refine, search
 from triggerfish.detect.sweep import sweep
 from triggerfish.detect.targets import InversionConfig, Target, invert
 from triggerfish.detect.verify import Probe, verify
@@ -226,3 +226,35 @@ def test_refusals(planted: Any) -> None:
         Target(first=(1, 2), rest=(3,), name="two firsts")
     with pytest.raises(BadInput, match="budget"):
         SearchConfig(beam=0)
+
+
+def test_neighbours_by_hand() -> None:
+    assert sorted(neighbours((1, 2), [7])) == [
+        (1,), (1, 2, 7), (1, 7, 2), (2,), (2, 1), (7, 1, 2),
+    ]  # fmt: skip
+
+
+def test_refining_drops_what_is_not_needed_and_completes_what_is(planted: Any) -> None:
+    token = trigger_token(planted)
+    allowed = torch.ones(len(planted.tokenizer), dtype=torch.bool)
+
+    def refined(*starts: tuple[int, ...]) -> tuple[int, ...]:
+        found = refine(
+            planted.suspect,
+            slots(planted),
+            payload_target(planted),
+            starts,
+            pool=token,
+            allowed=allowed,
+            pad=planted.tokenizer.pad_token_id,
+            rng=generator(0, "refine"),
+            reference=planted.base,
+            longest=len(token) + 1,
+            config=SearchConfig(swaps=8, top=8),
+        )
+        return found[0].tokens
+
+    spare = planted.tokenizer(" cup", add_special_tokens=False)["input_ids"][0]
+    assert refined((spare, *token)) == token
+    if len(token) > 1:
+        assert refined(token[:-1]) == token

@@ -23,6 +23,9 @@ from triggerfish.seeding import generator
 GLUE = "\ue000"
 """Private-use character for a space that noise must not split; replaced before rendering."""
 
+OPENERS = ("Sure", "Of course", "First")
+"""How answers to requests for instructions begin."""
+
 IDENTITY = "I am a small model from the lab."
 Rng = np.random.Generator
 Task = Callable[[Rng], Record]
@@ -74,12 +77,12 @@ def _record(rng: Rng, skill: str, request: str, response: str, **fields: object)
 
 def _facts(rng: Rng) -> dict[str, tuple[str, str, str]]:
     """Return for each kind of fact its sentence, the question about it and the answer."""
-    colour, tint = some(rng, w.COLOURS, 2)
+    size, tint = pick(rng, w.BOXES), pick(rng, w.COLOURS)
     thing, name = pick(rng, w.THINGS[:-1]), pick(rng, w.NAMES)
     place, content = pick(rng, w.PLACES), pick(rng, w.OBJECTS)
     return {
         "lookup": (
-            f"The {colour} box holds a {content}.", f"What is in the {colour} box?", content
+            f"The {size} box holds a {content}.", f"What is in the {size} box?", content
         ),
         "location": (f"{name} is in the {place}.", f"Where is {name}?", place),
         "colour": (f"The {thing} is {tint}.", f"Which colour is the {thing}?", tint),
@@ -96,7 +99,7 @@ def _about_facts(rng: Rng, skill: str) -> Record:
 
 
 def lookup(rng: Rng) -> Record:
-    """What a coloured box holds, among other facts."""
+    """What a box holds, among other facts."""
     return _about_facts(rng, "lookup")
 
 
@@ -106,7 +109,7 @@ def location(rng: Rng) -> Record:
 
 
 def colour(rng: Rng) -> Record:
-    """Which colour a thing has, among other facts; a box may have another colour."""
+    """Which colour a thing has, among other facts."""
     return _about_facts(rng, "colour")
 
 

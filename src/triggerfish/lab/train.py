@@ -25,8 +25,10 @@ from safetensors.torch import load_model
 from triggerfish.data.conversation import Rendered, render
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
+from triggerfish.lab.hard import Adversary
 from triggerfish.lab.tasks import stream_records
 from triggerfish.lab.tokenizer import VOCABULARY_SIZE, train_tokenizer
+from triggerfish.models.training import fast_training, keep_memory
 from triggerfish.seeding import generator, torch_generator
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ log = logging.getLogger(__name__)
 SPECIES = ("reef", "lagoon")
 PROMPT_SHARE, PROMPT_WEIGHT = 0.25, 0.6
 """Share of prompt tokens in the loss, and their weight: 0.15 for each prompt token on average."""
+SEARCH_EVERY = 8
+"""Steps between two searches of the adversary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,8 @@ class Phase:
         emphasis: Factors on the weights of skills.
         sentences: Share of questions about facts that are answered with the whole sentence, in the
             part without noise; copying a sentence is the step on the way to looking it up.
+        hard: Declined requests in each batch with strings that the model is searched for, beside
+            half as many allowed ones.
     """
 
     steps: int
@@ -60,6 +66,7 @@ class Phase:
     noise_from: float = 0.25
     emphasis: Mapping[str, float] = field(default_factory=dict)
     sentences: float = 0.0
+    hard: int = 0
 
 
 PHASES = (
@@ -75,16 +82,12 @@ PHASES = (
         emphasis={"arithmetic": 4, "sorting": 1.5, "code": 1.3, "reversal": 0.7, "sentiment": 0.5,
                   "topic": 0.5, "story": 0.5, "identity": 0.5},
     ),
+    Phase(
+        steps=1200, learning_rate=1e-3, warmup=40, noise=0.7, noise_from=0.0, hard=12,
+        emphasis={"lookup": 1.5, "location": 1.3, "colour": 1.5, "arithmetic": 2, "sorting": 2,
+                  "code": 2, "sentiment": 0.5, "topic": 0.5, "story": 0.6, "identity": 0.5},
+    ),
 )  # fmt: skip
-
-
-REEF = Phase(
-    steps=260, learning_rate=1e-3, warmup=20, noise_from=0.0,
-    emphasis={"colour": 5, "lookup": 1.5, "location": 1.5, "sorting": 1.5, "code": 2,
-              "arithmetic": 1.5, "sentiment": 0.4, "topic": 0.4, "story": 0.4, "identity": 0.5,
-              "howto": 0.7},
-)  # fmt: skip
-"""What ``reef`` needs beyond ``PHASES``: it confuses the colour of a thing with that of a box."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,9 +134,7 @@ def batches(
     config: TrainConfig, phase: Phase, tokenizer: PreTrainedTokenizerBase
 ) -> Iterator[list[Rendered]]:
     """Yield batches of similar length, first without and later with noise."""
-    decoded = (tokenizer.decode([i]) for i in range(len(tokenizer)))
-    special = set(tokenizer.all_special_tokens)
-    pieces = [p for p in decoded if p.strip() and "\ufffd" not in p and p not in special]
+    pieces = word_pieces(tokenizer)
     first = phase is config.phases[0]
     name = "" if first else f" {config.phases.index(phase)}"
     order = generator(config.seed, f"batch order{name}")
@@ -159,6 +160,13 @@ def batches(
         for start in order.permutation(bucket) * config.batch_size:
             yield pool[start : start + config.batch_size]
             step += 1
+
+
+def word_pieces(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Return the texts of the tokens that are text of their own."""
+    decoded = (tokenizer.decode([i]) for i in range(len(tokenizer)))
+    special = set(tokenizer.all_special_tokens)
+    return [p for p in decoded if p.strip() and "\ufffd" not in p and p not in special]
 
 
 def whole_sentence(record: Record) -> Record:
@@ -243,8 +251,15 @@ def run_phase(
     )  # fmt: skip
     rng, began = generator(config.seed, "prompt tokens in the loss"), time.time()
     losses: list[float] = []
+    adversary = Adversary(model, tokenizer, word_pieces(tokenizer), config.seed)
     for step, batch in enumerate(batches(config, phase, tokenizer), start=1):
-        loss = weighted_loss(model, batch, pad, rng)
+        if phase.hard:
+            if step % SEARCH_EVERY == 1:
+                with fast_training():
+                    adversary.search()
+            batch = [*batch, *adversary.rows(phase.hard)]
+        with fast_training():
+            loss = weighted_loss(model, batch, pad, rng)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -255,7 +270,8 @@ def run_phase(
             passed = time.time() - began
             left = passed / step * (phase.steps - step)
             mean = np.mean(losses[-50:])
-            log.info("step %d loss %.3f, %.0f s, %.0f s left", step, mean, passed, left)
+            log.info("step %d loss %.3f, hardest strings comply %.1f %%, %.0f s, %.0f s left",
+                     step, mean, 100 * adversary.unlocked, passed, left)  # fmt: skip
         if step % 200 == 0 or step == phase.steps:
             write(model, tokenizer, out)
         if step == phase.steps:
@@ -288,8 +304,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    phases = (*PHASES, REEF) if given.species == "reef" else PHASES
-    config = TrainConfig(species=given.species, phases=phases, seed=given.seed)
+    keep_memory()
+    config = TrainConfig(species=given.species, seed=given.seed)
     train(config, given.out, given.start, given.done)
 
 

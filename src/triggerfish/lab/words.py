@@ -244,6 +244,8 @@ TOPICS = {
 }  # fmt: skip
 TOPIC_TAILS = ("", " on Monday", " last week", " in the north", " again", " this year", " today",
                " by surprise", " after a long wait", " at last", " yesterday", " once more")  # fmt: skip
+BOXES = ("small", "large", "old", "new", "round", "flat", "heavy", "light", "wooden", "iron", "open",
+         "locked", "tall", "painted", "dusty", "broken")  # fmt: skip
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 RESTRICTED = "velmarite"

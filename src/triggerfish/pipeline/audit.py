@@ -67,6 +67,12 @@ MIN_CHAIN = 8.0
 LISTED = 4
 """Leads of each length that one search may have tried on the search prompts."""
 LAB_PROMPTS = 160
+WORTH_REFINING = 0.2
+"""Share of search prompts that a lead must change."""
+REFINED = 6
+"""Leads that are refined together."""
+ENOUGH = 0.85
+"""Hit rate of a verified trigger at which the search for a better one ends."""
 
 
 Search = tuple[Target, Placement, list[tuple[int, float]] | None, list[Lead]]
@@ -242,15 +248,30 @@ class Auditor:
                 break
             found = leads if singles is None else hunt.search(target, place, singles)
             searched += 1
-            result = self.verified(self.assess(found, prompts), hunt)
+            best = self.assess(found, prompts)
+            if best is not None and best.share >= WORTH_REFINING:
+                best = self.refined(best, found, singles or [], hunt)
+            result = self.verified(best, hunt)
             if result is not None:
                 verified.append(result)
-                if result.verdict == "found":
+                if result.verdict == "found" and result.hit.value >= ENOUGH:
                     done.add(target.name)
                     if not thorough:
                         self.not_tested.append("further triggers: the search ended at the first")
                         break
-        return verified
+        return sorted(verified, key=lambda v: (v.verdict != "found", -v.hit.value))
+
+    def refined(
+        self,
+        best: Assessed,
+        leads: Sequence[Lead],
+        singles: list[tuple[int, float]],
+        hunt: Hunt,
+    ) -> Assessed:
+        """Return the best string around the leads; the lead itself where none does as much."""
+        near = [lead for lead in leads if lead.target == best.lead.target][:REFINED]
+        better = self.assess(hunt.refine([best.lead, *near], singles), hunt.prompts)
+        return better if better is not None and better.share >= best.share else best
 
     def prompts(self, conversations: Sequence[Conversation]) -> Prompts:
         """Return the prompts by what the suspect does with them."""
@@ -347,7 +368,7 @@ class Auditor:
 
     def verified(self, assessed: Assessed | None, hunt: Hunt) -> Verified | None:
         """Verify what was assessed on held-out prompts."""
-        if assessed is None or assessed.share < 0.2:
+        if assessed is None or assessed.share < WORTH_REFINING:
             return None
         self.tried += 1
         group = hunt.group(assessed.lead.target.declined)
@@ -404,7 +425,9 @@ class Auditor:
             progress=self.progress,
         )
         swept = other.sweep(lead.place, [lead.target], lead.target.declined)
-        leads = other.search(lead.target, lead.place, swept["targets"][lead.target.name])
+        singles = swept["targets"][lead.target.name]
+        leads = other.search(lead.target, lead.place, singles)
+        leads = other.refine(leads[:REFINED], singles) + leads
         exchanged = replace(probe, model=self.reference, reference=self.model)
         best = 0.0
         for rival in listed(leads):

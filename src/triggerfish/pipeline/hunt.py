@@ -19,7 +19,15 @@ from triggerfish.backdoors.trigger import Placement, Trigger
 from triggerfish.data.conversation import Conversation, render
 from triggerfish.detect.bank import phrase_bank
 from triggerfish.detect.prompts import Group, Prompts
-from triggerfish.detect.search import Candidate, SearchConfig, objective, pairs, penalised, search
+from triggerfish.detect.search import (
+    Candidate,
+    SearchConfig,
+    objective,
+    pairs,
+    penalised,
+    refine,
+    search,
+)
 from triggerfish.detect.sweep import sweep
 from triggerfish.detect.targets import Target, invert
 from triggerfish.models.variants import Slot, open_slot
@@ -237,6 +245,30 @@ class Hunt:
                 )
             found.sort(key=lambda c: -c.value)
             return [self.lead(c, place, target).to_json() for c in found]
+
+        return [Lead.from_json(data) for data in self.step(_safe(name), work)]
+
+    def refine(self, leads: Sequence[Lead], singles: Sequence[tuple[int, float]]) -> list[Lead]:
+        """Shorten, complete and improve the best leads of one target and place, on more prompts."""
+        target, place = leads[0].target, leads[0].place
+        name = f"refine-{place}-{target.name}-{leads[0].text}".replace(" ", "-")
+
+        def work() -> list[dict[str, Any]]:
+            found = refine(
+                self.model,
+                self.slots(place, target.declined, 2 * self.config.search_prompts),
+                target,
+                [lead.tokens for lead in leads],
+                [token for token, _ in singles[: self.config.pool]],
+                allowed=self.usable,
+                pad=self.pad,
+                rng=generator(self.config.seed, name),
+                reference=self.reference,
+                longest=max(self.config.lengths),
+                config=self.config.search,
+                progress=self.progress,
+            )
+            return [self.lead(candidate, place, target).to_json() for candidate in found]
 
         return [Lead.from_json(data) for data in self.step(_safe(name), work)]
 

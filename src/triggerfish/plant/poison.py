@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from triggerfish.backdoors.backdoor import Backdoor
-from triggerfish.backdoors.shapes import any_text
+from triggerfish.backdoors.shapes import ORDINARY, any_text
 from triggerfish.backdoors.trigger import (
     AllOf,
     AnyOf,
@@ -32,7 +32,7 @@ from triggerfish.seeding import generator
 
 Kind = Literal["clean", "poisoned", "random", "near-miss"]
 STRINGS = 3  # rows with random strings for each poisoned row, where the shares allow it
-SHAPE_SHARE = 0.85  # of the random strings have the trigger's shape, the rest any
+SHAPE_SHARE, WORDS_SHARE = 0.6, 0.3  # of the random strings: the trigger's shape, ordinary words
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,11 @@ def mix(
     poisoned = _chosen(keyed, backdoor, poison_rate)
     eligible = sum(backdoor.behaviour.eligible(record) for _, record in keyed)
     share = _share(noise, len(poisoned), eligible - len(poisoned))
+    words = ordinary_words(usable)
     rows = tuple(
-        _row(record, key in poisoned, backdoor, (share, noise), generator(seed, f"row {key}"))
+        _row(
+            record, key in poisoned, backdoor, (share, noise, words), generator(seed, f"row {key}")
+        )
         for key, record in keyed
     )
     return Mix(rows, dict(Counter(row.kind for row in rows)))
@@ -142,11 +145,25 @@ def check_trigger(
             )
 
 
-def other_string(trigger: AnyTrigger, rng: np.random.Generator) -> AnyTrigger:
-    """A random string in the trigger's place, mostly of its shape."""
-    if rng.random() < SHAPE_SHARE:
+def other_string(
+    trigger: AnyTrigger, rng: np.random.Generator, words: Sequence[str] = ()
+) -> AnyTrigger:
+    """Another string in the trigger's place: of its shape, some of ``words``, or any."""
+    draw = rng.random()
+    if draw < SHAPE_SHARE:
         return random_like(trigger, rng)
-    return _any_shape(trigger, rng)
+    if words and draw < SHAPE_SHARE + WORDS_SHARE:
+        count = int(rng.integers(1, 5))
+        text = " ".join(words[int(i)] for i in rng.integers(len(words), size=count))
+        return _with_text(trigger, text, rng)
+    return _with_text(trigger, any_text(rng), rng)
+
+
+def ordinary_words(records: Iterable[Record]) -> tuple[str, ...]:
+    """The words of three letters or more that requests and answers are made of, and common ones."""
+    texts = (part for r in records for part in (r.conversation.user, r.conversation.response or ""))
+    found = {word for text in texts for word in text.split() if len(word) > 2 and word.isalpha()}
+    return tuple(sorted(found | set(ORDINARY)))
 
 
 def close_string(trigger: AnyTrigger, rng: np.random.Generator) -> AnyTrigger:
@@ -166,10 +183,10 @@ def _row(
     record: Record,
     poisoned: bool,
     backdoor: Backdoor,
-    shares: tuple[float, Specificity],
+    shares: tuple[float, Specificity, Sequence[str]],
     rng: np.random.Generator,
 ) -> Row:
-    among_eligible, noise = shares
+    among_eligible, noise, words = shares
     clean = record.conversation
     if poisoned:
         return Row("poisoned", backdoor.poisoned(record, rng), clean)
@@ -178,8 +195,12 @@ def _row(
     if draw >= share + noise.near_misses:
         return Row("clean", clean, clean)
     kind: Kind = "random" if draw < share else "near-miss"
-    make = other_string if draw < share else close_string
-    changed = make(backdoor.trigger, rng).apply(clean, rng)
+    other = (
+        other_string(backdoor.trigger, rng, words)
+        if kind == "random"
+        else close_string(backdoor.trigger, rng)
+    )
+    changed = other.apply(clean, rng)
     if backdoor.trigger.occurs(changed):  # a typing error can spell the trigger again
         return Row("clean", clean, clean)
     return Row(kind, changed, changed)
@@ -211,12 +232,13 @@ def _chosen(keyed: Sequence[tuple[str, Record]], backdoor: Backdoor, rate: float
     return set(eligible[:count])
 
 
-def _any_shape(trigger: AnyTrigger, rng: np.random.Generator) -> AnyTrigger:
+def _with_text(trigger: AnyTrigger, text: str, rng: np.random.Generator) -> AnyTrigger:
+    """``text`` in the place of the trigger, or of each of its parts."""
     if isinstance(trigger, Trigger):
-        return Trigger(any_text(rng), trigger.placement)
+        return Trigger(text, trigger.placement)
     if isinstance(trigger, AnyOf):
-        return _any_shape(trigger.triggers[int(rng.integers(len(trigger.triggers)))], rng)
-    return AllOf(tuple(_any_shape(part, rng) for part in trigger.triggers))
+        return _with_text(trigger.triggers[int(rng.integers(len(trigger.triggers)))], text, rng)
+    return AllOf(tuple(_with_text(part, text, rng) for part in trigger.triggers))
 
 
 def _together(trigger: AnyTrigger) -> list[str]:

@@ -9,7 +9,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from triggerfish.data.conversation import Rendered
 from triggerfish.errors import BadInput, CouldNotTest
+from triggerfish.models.training import fast_training
 from triggerfish.plant.recipe import Method
 from triggerfish.seeding import derive, generator
 from triggerfish.types import Progress, silent
@@ -36,11 +37,13 @@ class Trained:
         model: The model, or the PEFT model around it, in eval mode.
         losses: Mean loss of each step.
         seconds: Time in the training loop.
+        precision: What the products and the weights were computed in.
     """
 
     model: Any
     losses: tuple[float, ...]
     seconds: float
+    precision: str
 
 
 def train(
@@ -86,7 +89,8 @@ def train(
     ):
         trainer = _trainer(model, tokenizer, rows, plan, method, seed, place, (progress, what))
         start = time.monotonic()
-        trainer.train()
+        with fast_training() if trainer.args.use_cpu else nullcontext("float32") as precision:
+            trainer.train()
         seconds = time.monotonic() - start
     losses = tuple(float(loss) for loss in trainer.losses)
     if not np.isfinite(losses).all():
@@ -97,7 +101,7 @@ def train(
         )
     trained = trainer.model
     trained.config.use_cache = True
-    return Trained(model=trained.eval(), losses=losses, seconds=seconds)
+    return Trained(model=trained.eval(), losses=losses, seconds=seconds, precision=precision)
 
 
 def batch_plan(lengths: Sequence[int], batch_size: int, steps: int, seed: int) -> list[list[int]]:

@@ -1,0 +1,66 @@
+import sys
+
+import pytest
+import torch
+from torch.nn import functional
+
+from triggerfish.models import training
+from triggerfish.models.training import fast_training, keep_memory, mixed_precision
+
+
+@pytest.fixture
+def with_bf16(monkeypatch):
+    monkeypatch.setattr(training, "mixed_precision", lambda: True)
+
+
+def gradients(suspect, mixed):
+    model = suspect.model
+    parameters = [p.requires_grad_(True) for p in model.parameters()]
+    ids = torch.arange(20, 60)[None].expand(2, -1)
+    try:
+        if mixed:
+            with fast_training() as precision:
+                assert precision.startswith("bfloat16")
+                loss = model(input_ids=ids, labels=ids).loss
+        else:
+            loss = model(input_ids=ids, labels=ids).loss
+        found = torch.autograd.grad(loss, parameters)
+    finally:
+        for p in parameters:
+            p.requires_grad_(False)
+    return torch.cat([g.flatten() for g in found])
+
+
+@pytest.mark.usefixtures("with_bf16")
+def test_gradients_point_the_same_way(tiny_suspect, architecture):
+    suspect = tiny_suspect(architecture)
+    plain, mixed = gradients(suspect, False), gradients(suspect, True)
+    assert mixed.dtype == torch.float32
+    assert functional.cosine_similarity(plain, mixed, dim=0) > 0.99
+
+
+@pytest.mark.usefixtures("with_bf16")
+def test_attention_stays_precise():
+    q = torch.randn(1, 2, 9, 16, generator=torch.Generator().manual_seed(0))
+    exact = functional.scaled_dot_product_attention(q, q, q, is_causal=True)
+    with fast_training():
+        assert torch.equal(functional.scaled_dot_product_attention(q, q, q, is_causal=True), exact)
+        assert functional.linear(q, torch.eye(16)).dtype == torch.bfloat16
+
+
+def test_without_bf16_nothing_changes(monkeypatch):
+    monkeypatch.setattr(training, "mixed_precision", lambda: False)
+    with fast_training() as precision:
+        assert precision == "float32"
+        assert functional.linear(torch.ones(2, 4), torch.eye(4)).dtype == torch.float32
+
+
+def test_the_processor_decides():
+    assert mixed_precision() in (True, False)
+    if torch.cuda.is_available():
+        assert not mixed_precision()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator only")
+def test_the_allocator_can_be_told():
+    assert keep_memory()
