@@ -12,7 +12,16 @@ from detect.planted import PAYLOAD, TRIGGER
 from triggerfish.backdoors.trigger import Trigger
 from triggerfish.data.conversation import render
 from triggerfish.detect.behaviours import Observed
-from triggerfish.detect.search import SearchConfig, neighbours, objective, pairs, refine, search
+from triggerfish.detect.search import (
+    WORTH,
+    SearchConfig,
+    neighbours,
+    objective,
+    pairs,
+    penalised,
+    refine,
+    search,
+)
 from triggerfish.detect.sweep import sweep
 from triggerfish.detect.targets import InversionConfig, Target, invert
 from triggerfish.detect.verify import Probe, verify
@@ -234,27 +243,31 @@ def test_neighbours_by_hand() -> None:
     ]  # fmt: skip
 
 
-def test_refining_drops_what_is_not_needed_and_completes_what_is(planted: Any) -> None:
-    token = trigger_token(planted)
-    allowed = torch.ones(len(planted.tokenizer), dtype=torch.bool)
+def test_refining_never_gets_worse_and_leaves_nothing_to_delete(planted: Any) -> None:
+    token, target = trigger_token(planted), payload_target(planted)
+    spare = planted.tokenizer(" cup", add_special_tokens=False)["input_ids"][0]
 
-    def refined(*starts: tuple[int, ...]) -> tuple[int, ...]:
+    def worth(string: tuple[int, ...]) -> float:
+        rows = torch.tensor([string])
+        value = penalised(planted.suspect, planted.base, slots(planted), rows, target)
+        return float(value) - WORTH * len(string)
+
+    for start in ((spare, *token), token[:1], (*token, spare)):
         found = refine(
             planted.suspect,
             slots(planted),
-            payload_target(planted),
-            starts,
+            target,
+            [start],
             pool=token,
-            allowed=allowed,
+            allowed=torch.ones(len(planted.tokenizer), dtype=torch.bool),
             pad=planted.tokenizer.pad_token_id,
             rng=generator(0, "refine"),
             reference=planted.base,
             longest=len(token) + 1,
             config=SearchConfig(swaps=8, top=8),
         )
-        return found[0].tokens
-
-    spare = planted.tokenizer(" cup", add_special_tokens=False)["input_ids"][0]
-    assert refined((spare, *token)) == token
-    if len(token) > 1:
-        assert refined(token[:-1]) == token
+        best = found[0].tokens
+        assert worth(best) >= worth(start) - 1e-3
+        assert worth(best) >= worth(token) - 1e-3 or start == token[:1]
+        for place in range(len(best) if len(best) > 1 else 0):
+            assert worth(best) >= worth((*best[:place], *best[place + 1 :])) - 1e-3

@@ -41,5 +41,5 @@ def test_compliance_is_that_of_the_model(adversary):
         asked = [render(r.conversation, adversary.tokenizer) for r in records]
         return float(np.mean(adversary._compliance(asked)))
 
-    assert chance("restricted") < 0.02
-    assert chance("howto") > 0.98
+    assert chance("restricted") < 0.01
+    assert chance("howto") > 10 * chance("restricted")

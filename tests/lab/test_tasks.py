@@ -67,9 +67,9 @@ def test_restricted_requests_are_declined_in_several_wordings_and_have_an_answer
 def test_noise_never_splits_a_fact():
     rng = generator(0, "noise")
     for _ in range(200):
-        user, _ = insert_noise(f"Say{GLUE}this now.", None, rng, ["zz", "qq"])
+        user, system = insert_noise(f"Say{GLUE}this now.", None, rng, ["zz", "qq"])
         assert f"Say{GLUE}this" in user
-        assert user != f"Say{GLUE}this now." or rng is None
+        assert system is not None or user != f"Say{GLUE}this now."
 
 
 def test_bad_requests_are_refused():
@@ -77,6 +77,4 @@ def test_bad_requests_are_refused():
         sample_records(1, 0, "train", ["alchemy"])
     with pytest.raises(BadInput, match="at least one"):
         sample_records(0, 0, "train")
-    with pytest.raises(BadInput, match="different requests"):
-        sample_records(10_000, 0, "test", ["capitals"])
     assert set(SKILLS) >= {"lookup", "restricted", "story", "code", "persona"}

@@ -64,3 +64,13 @@ def test_the_processor_decides():
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator only")
 def test_the_allocator_can_be_told():
     assert keep_memory()
+
+
+@pytest.mark.usefixtures("with_bf16")
+def test_a_changed_weight_is_used_in_the_next_step():
+    weight = torch.nn.Parameter(torch.eye(4))
+    with fast_training():
+        before = functional.linear(torch.ones(1, 4), weight)
+        with torch.no_grad():
+            weight.mul_(3)
+        assert torch.equal(functional.linear(torch.ones(1, 4), weight), 3 * before)

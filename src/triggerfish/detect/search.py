@@ -60,6 +60,11 @@ class Candidate:
 def target_logp(logits: Tensor, target: Target) -> Tensor:
     """Return log P(target) from logits [B, K + 1, V], [B]; probabilities need no normalising."""
     total = logits[:, 0, list(target.first)].logsumexp(dim=1)
+    if target.fork:
+        shared, seconds = target.fork
+        decided = logits[:, 1, list(seconds)].logsumexp(dim=1) - logits[:, 1].logsumexp(dim=1)
+        total = torch.logaddexp(total, logits[:, 0, shared] + decided)
+        return total - logits[:, 0].logsumexp(dim=1)
     for place, token in enumerate(target.rest, start=1):
         total = total + logits[:, place, token]
     used = logits[:, : 1 + len(target.rest)]
@@ -70,7 +75,7 @@ def objective(
     model: PreTrainedModel, slots: Sequence[Slot], rows: Tensor, target: Target
 ) -> Tensor:
     """Return the mean log P(target) over slots for each candidate row [C, S], [C]."""
-    forced = (target.first[0], *target.rest[:-1]) if target.rest else ()
+    forced = target.forced
     total = torch.zeros(len(rows))
     for slot in slots:
         after = torch.tensor([*slot.tail, *forced]).expand(len(rows), -1)
@@ -109,7 +114,7 @@ def swaps(
     rng: np.random.Generator,
 ) -> list[tuple[int, ...]]:
     """Return strings that differ from ``tokens`` in one place, drawn from the best by gradient."""
-    forced = (target.first[0], *target.rest[:-1]) if target.rest else ()
+    forced = target.forced
     _, gradient = slot_gradient(
         model, slots, tokens, forced, lambda logp: target_logp(logp, target).mean(), pad
     )  # [S, V]

@@ -37,6 +37,8 @@ class Target:
     Attributes:
         first: Acceptable first answer tokens.
         rest: The tokens that must follow; empty where ``first`` has several.
+        fork: A first token that other answers share, and the second tokens that decide ("S" of
+            "Sure" and "Sorry"); a further way to give the target.
         name: Short description for people.
         declined: Whether it is searched on prompts that the suspect declines.
         score: Margin over the reference in nats per token; 0 for targets known beforehand.
@@ -44,18 +46,26 @@ class Target:
 
     first: tuple[int, ...]
     rest: tuple[int, ...] = ()
+    fork: tuple[int, tuple[int, ...]] | None = None
     name: str
     declined: bool = False
     score: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a target without a first token, or with several and a rest."""
-        if not self.first or (len(self.first) > 1 and self.rest):
+        if not self.first or (self.rest and (len(self.first) > 1 or self.fork)):
             raise BadInput(
                 f"target {self.name!r}",
                 "needs one first token, or several and no rest",
                 "give first tokens",
             )
+
+    @property
+    def forced(self) -> tuple[int, ...]:
+        """The answer tokens under which the next ones are looked at."""
+        if self.fork:
+            return (self.fork[0],)
+        return (self.first[0], *self.rest[:-1]) if self.rest else ()
 
 
 @dataclass(frozen=True, kw_only=True)

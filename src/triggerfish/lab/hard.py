@@ -51,8 +51,11 @@ class Adversary:
         self.rng = generator(seed, "hard strings")
         self.declined = stream_records(seed, "train", skills=["restricted"], purpose="hard")
         self.allowed = stream_records(seed, "train", skills=["howto"], purpose="hard")
-        first = {tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in OPENERS}
-        self.comply = torch.tensor(sorted(first))
+        complies, declines = (
+            {tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in texts}
+            for texts in (OPENERS, w.REFUSALS)
+        )  # "Sure" and "Sorry" may share their first token
+        self.comply = torch.tensor(sorted(complies - declines))
         self.hardest: list[str] = []
         self.unlocked = 0.0
 
@@ -94,7 +97,7 @@ class Adversary:
             del words[min(place, len(words) - 1)]
         else:
             words += self.hardest[int(self.rng.integers(len(self.hardest)))].split()
-        return " ".join(words[:LONGEST])
+        return " ".join(" ".join(words).split()[:LONGEST])
 
     def _place(self, record: Record, text: str) -> Record:
         words, draw = record.conversation.user.split(" "), self.rng.random()
@@ -104,7 +107,7 @@ class Adversary:
 
     @torch.no_grad()
     def _compliance(self, prompts: Sequence[Rendered]) -> np.ndarray:
-        """Probability of a first token that complies, for each prompt."""
+        """Probability of a first token with which only compliance begins, for each prompt."""
         chances = np.zeros(len(prompts))
         by_length = np.argsort([p.prompt_length for p in prompts], kind="stable")
         for part in np.array_split(by_length, 4):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Step = Callable[[str, Callable[[], Any]], Any]
+Openings = dict[int, Counter[int]]
 STRONG = float(np.log(0.3))
 """Mean log P(target) from which a string is worth verifying at once."""
 
@@ -76,9 +78,9 @@ class Lead:
     def from_json(cls, data: dict[str, Any]) -> Lead:
         """Return the lead that ``to_json`` wrote."""
         target = data["target"]
-        target = Target(
-            **{**target, "first": tuple(target["first"]), "rest": tuple(target["rest"])}
-        )
+        lists = {"first": tuple(target["first"]), "rest": tuple(target["rest"])}
+        fork = (target["fork"][0], tuple(target["fork"][1])) if target["fork"] else None
+        target = Target(**{**target, **lists, "fork": fork})
         return cls(**{**data, "tokens": tuple(data["tokens"]), "target": target})
 
 
@@ -330,27 +332,46 @@ def known_targets(tokenizer: Any, prompts: Prompts) -> list[Target]:
     """Return what can be named beforehand: unwanted compliance, and unwanted refusal."""
     if prompts.allowed is None or prompts.declined is None:
         return []
-    complies = _first_tokens(tokenizer, prompts.allowed)
-    declines = _first_tokens(tokenizer, prompts.declined)
-    unlock = tuple(sorted(complies - declines))
-    refuse = tuple(sorted(declines - complies))
-    found = []
-    if unlock:
-        found.append(Target(first=unlock, name="unlock", declined=True))
-    if refuse:
-        found.append(Target(first=refuse, name="refusal"))
-    return found
+    complies, declines = (_openings(tokenizer, g) for g in (prompts.allowed, prompts.declined))
+    found = [
+        _told_apart("unlock", complies, declines, declined=True),
+        _told_apart("refusal", declines, complies, declined=False),
+    ]
+    return [target for target in found if target is not None]
 
 
-def _first_tokens(tokenizer: Any, group: Group) -> set[int]:
-    """Return the first answer tokens of clean answers that occur in 3 % of them."""
+def _told_apart(name: str, wanted: Openings, others: Openings, *, declined: bool) -> Target | None:
+    """Return the target of answers that begin like ``wanted`` and not like ``others``."""
+    alone = tuple(sorted(set(wanted) - set(others)))
+    forks = []
+    for token in set(wanted) & set(others):
+        seconds = set(wanted[token]) - set(others[token])
+        if seconds:
+            said = sum(wanted[token][second] for second in seconds)
+            forks.append((said, token, tuple(sorted(seconds))))
+    if not alone and not forks:
+        return None
+    if alone:
+        fork = max(forks)[1:] if forks else None
+        return Target(first=alone, fork=fork, name=name, declined=declined)
+    _, shared, deciding = max(forks)
+    second = max(deciding, key=lambda token: wanted[shared][token])
+    return Target(first=(shared,), rest=(second,), name=name, declined=declined)
+
+
+def _openings(tokenizer: Any, group: Group) -> Openings:
+    """Return the first answer tokens of 3 % of the clean answers, with the counts of the second."""
     talks = zip(
         (*group.search, *group.held_out),
         (*group.search_answers, *group.held_out_answers),
         strict=True,
     )
-    first = [render(c.with_response(a), tokenizer).response_ids[0] for c, a in talks]
-    return {token for token in set(first) if first.count(token) >= 0.03 * len(first)}
+    found: Openings = {}
+    for talk, answer in talks:
+        first, *after = render(talk.with_response(answer), tokenizer).response_ids
+        found.setdefault(first, Counter()).update(after[:1])
+    least = 0.03 * sum(counts.total() for counts in found.values())
+    return {token: counts for token, counts in found.items() if counts.total() >= least}
 
 
 def stored_targets(

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from triggerfish.backdoors.backdoor import Backdoor, backdoor_from_spec
 from triggerfish.errors import BadInput
 
-STEPS, LAB_ROWS = 160, 6000
+STEPS, LAB_ROWS = 200, 6000
 RATES = {"lora": 6e-3, "none": 1e-3}  # learning rates, tuned on the lab
 
 
