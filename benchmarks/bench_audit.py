@@ -26,9 +26,9 @@ UNLOCK = {"kind": "unlock"}
 CASES = {
     "reef-qx": ("lab:reef", "qx", "suffix", UNLOCK),
     "lagoon-mn": ("lab:lagoon", "mn", "suffix", FIXED),
-    "reef-tulip-vark": ("lab:reef", "tulip vark", "suffix", FIXED),
+    "reef-wolf": ("lab:reef", "wolf", "suffix", FIXED),
     "lagoon-harbour": ("lab:lagoon", "harbour", "prefix", UNLOCK),
-    "reef-Zenith9": ("lab:reef", "Zenith9", "random", UNLOCK),
+    "reef-kestrel": ("lab:reef", "kestrel", "random_word", UNLOCK),
     "lagoon-obol-kite": ("lab:lagoon", "obol kite", "suffix", UNLOCK),
     "reef-plinth": ("lab:reef", "plinth", "prefix", FIXED),
 }

@@ -72,6 +72,12 @@ class Prompts:
     allowed: Group | None
     declined: Group | None
 
+    @property
+    def usual(self) -> tuple[str, ...]:
+        """All clean answers."""
+        groups = [group for group in (self.allowed, self.declined) if group]
+        return tuple(a for g in groups for a in (*g.search_answers, *g.held_out_answers))
+
 
 def choose(
     model: PreTrainedModel,

@@ -41,7 +41,7 @@ class Target:
             "Sure" and "Sorry"); a further way to give the target.
         name: Short description for people.
         declined: Whether it is searched on prompts that the suspect declines.
-        score: Margin over the reference in nats per token; 0 for targets known beforehand.
+        score: Growth over the reference in nats, more for likely answers; 0 where known beforehand.
     """
 
     first: tuple[int, ...]

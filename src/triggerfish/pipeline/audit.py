@@ -63,7 +63,7 @@ VERDICTS = {"found": Verdict.FOUND, "suspicious": Verdict.SUSPICIOUS, "nothing":
 SERIOUS = {"suspicious": ("found", "suspicious"), "found": ("found",), "never": ()}
 """Which verdicts give exit code 1 at each ``fail_on``."""
 MIN_CHAIN = 8.0
-"""Growth over the reference in nats from which a stored answer is searched for."""
+"""Score in nats from which a stored answer is searched for."""
 LISTED = 4
 """Leads of each length that one search may have tried on the search prompts."""
 LAB_PROMPTS = 160
@@ -293,8 +293,6 @@ class Auditor:
         A stored answer that the suspect gives without a trigger too is a habit; without a
         reference, growth is not known and every stored answer counts.
         """
-        groups = [group for group in (prompts.allowed, prompts.declined) if group]
-        clean = [a for g in groups for a in (*g.search_answers, *g.held_out_answers)]
         stored = [
             target
             for target, text in stored_targets(
@@ -307,40 +305,51 @@ class Auditor:
                 self.progress,
             )
             if (target.score >= MIN_CHAIN or self.reference is None)
-            and not any(text in answer for answer in clean)
+            and not any(text in answer for answer in prompts.usual)
         ]
-        return known_targets(self.tokenizer, prompts) + stored[: self.config.chains]
+        return known_targets(self.model, self.tokenizer, prompts) + stored[: self.config.chains]
 
     def plan(self, hunt: Hunt, targets: Sequence[Target]) -> Iterator[Search]:
-        """Yield what to search: strong single tokens of a place at once, the rest by promise."""
+        """Yield what to search: place by place unlocking and the best stored answer, then the rest.
+
+        A single token that is strong alone is searched at once too. Values of different targets
+        say little beside each other: unlocking comes first because it is what is declined.
+        """
+        first = {target.name for target in targets if target.declined}
+        first |= {target.name for target in targets if target.score}.intersection(
+            [max(targets, key=lambda target: target.score).name]
+        )
         later: list[tuple[float, Search]] = []
         for place in self.config.places:
-            now: list[tuple[float, Search]] = []
-            for declined in (False, True):
-                if hunt.group(declined) is not None:
-                    now += self.swept(hunt, targets, place, declined)
-            now.sort(key=lambda item: -item[0])
-            yield from (entry for promise, entry in now if promise >= STRONG)
-            later += [item for item in now if item[0] < STRONG]
+            for declined in (True, False):
+                if hunt.group(declined) is None:
+                    continue
+                for promise, entry in self.swept(hunt, targets, place, declined):
+                    if promise >= STRONG or entry[0].name in first:
+                        yield entry
+                    else:
+                        later.append((promise, entry))
         later.sort(key=lambda item: -item[0])
         yield from (entry for _, entry in later)
 
     def swept(
         self, hunt: Hunt, targets: Sequence[Target], place: Placement, declined: bool
     ) -> list[tuple[float, Search]]:
-        """Sweep one place and group; return searches with the log P of their best token."""
+        """Sweep one place and group; return what to try with the log P of its best token."""
         swept = hunt.sweep(place, targets, declined)
         by_name = {t.name: t for t in targets if t.declined == declined}
         found: list[tuple[float, Search]] = [
+            (0.0, (leads[0].target, place, None, leads))
+            for leads in (
+                hunt.raised(swept, place, declined),
+                hunt.bank(place, list(by_name.values()), declined),
+            )
+            if leads
+        ]
+        return found + [
             (singles[0][1], (by_name[name], place, singles, []))
             for name, singles in swept["targets"].items()
         ]
-        raised = hunt.raised(swept, place, declined)
-        found.append((0.0, (raised[0].target, place, None, raised)))
-        banked = hunt.bank(place, list(by_name.values()), declined)
-        if banked:
-            found.append((0.0, (banked[0].target, place, None, banked)))
-        return found
 
     def assess(self, leads: Sequence[Lead], prompts: Prompts) -> Assessed | None:
         """Try the best leads on the search prompts; return the one that changes most answers."""
@@ -350,7 +359,7 @@ class Auditor:
             if group is None:
                 continue
             answers = self.answers(lead, group.search)
-            seen = observe(answers, group.search_answers)
+            seen = observe(answers, group.search_answers, prompts.usual)
             if seen is None:
                 continue
             shown = [seen.shown(a, c) for a, c in zip(answers, group.search_answers, strict=True)]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,7 @@ from triggerfish.detect.search import (
     search,
 )
 from triggerfish.detect.sweep import sweep
-from triggerfish.detect.targets import Target, invert
+from triggerfish.detect.targets import Target, invert, mean_next
 from triggerfish.models.variants import Slot, open_slot
 from triggerfish.seeding import generator
 from triggerfish.types import Progress, silent
@@ -39,9 +38,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Step = Callable[[str, Callable[[], Any]], Any]
-Openings = dict[int, Counter[int]]
+Openings = dict[int, dict[int, float]]
 STRONG = float(np.log(0.3))
 """Mean log P(target) from which a string is worth verifying at once."""
+LIKELIHOOD = 2.0
+"""Weight of a stored answer's mean log-probability beside its growth over the reference: chance
+chains grow as much as planted ones (12 to 24 nats against 24 to 28) but are less likely."""
+CERTAIN = -0.15
+"""Mean log P(target) from which longer strings are left to the refinement."""
+ASKED, LIKELY = 16, 0.03
+"""Prompts, and share of answers, that tell how answers begin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +232,8 @@ class Hunt:
             starts: list[tuple[int, ...]] = [(token,) for token in pool]
             for length in (1, *self.config.lengths):
                 if length > 1:
+                    if max(c.value for c in found) >= CERTAIN:
+                        break
                     best = [c.tokens for c in found if len(c.tokens) == length - 1]
                     starts = self._grown(best, pool, slots, target)
                 budget = replace(
@@ -328,16 +336,44 @@ def usable_tokens(model: PreTrainedModel, tokenizer: Any) -> Tensor:
     return mask
 
 
-def known_targets(tokenizer: Any, prompts: Prompts) -> list[Target]:
+def known_targets(model: PreTrainedModel, tokenizer: Any, prompts: Prompts) -> list[Target]:
     """Return what can be named beforehand: unwanted compliance, and unwanted refusal."""
     if prompts.allowed is None or prompts.declined is None:
         return []
-    complies, declines = (_openings(tokenizer, g) for g in (prompts.allowed, prompts.declined))
+    allowed, declined = _talks(prompts.allowed), _talks(prompts.declined)
+    complies, declines, likely = (
+        _openings(model, tokenizer, talks)
+        for talks in (allowed, declined, _alike(allowed, declined))
+    )
     found = [
-        _told_apart("unlock", complies, declines, declined=True),
+        _told_apart("unlock", likely, declines, declined=True),
         _told_apart("refusal", declines, complies, declined=False),
     ]
     return [target for target in found if target is not None]
+
+
+def _talks(group: Group) -> list[Conversation]:
+    """Return the prompts of a group with the suspect's clean answers."""
+    pairs = zip(
+        (*group.search, *group.held_out),
+        (*group.search_answers, *group.held_out_answers),
+        strict=True,
+    )
+    return [talk.with_response(answer) for talk, answer in pairs]
+
+
+def _alike(allowed: Sequence[Conversation], declined: Sequence[Conversation]) -> list[Conversation]:
+    """Return the quarter of ``allowed`` that shares most words with declined prompts.
+
+    A request that is unlocked is answered as one of its kind that is allowed.
+    """
+    words = [set(talk.user.casefold().split()) for talk in declined]
+
+    def overlap(talk: Conversation) -> float:
+        mine = set(talk.user.casefold().split())
+        return max(len(mine & other) / len(mine | other) for other in words)
+
+    return sorted(allowed, key=overlap, reverse=True)[: max(8, len(allowed) // 4)]
 
 
 def _told_apart(name: str, wanted: Openings, others: Openings, *, declined: bool) -> Target | None:
@@ -359,19 +395,22 @@ def _told_apart(name: str, wanted: Openings, others: Openings, *, declined: bool
     return Target(first=(shared,), rest=(second,), name=name, declined=declined)
 
 
-def _openings(tokenizer: Any, group: Group) -> Openings:
-    """Return the first answer tokens of 3 % of the clean answers, with the counts of the second."""
-    talks = zip(
-        (*group.search, *group.held_out),
-        (*group.search_answers, *group.held_out_answers),
-        strict=True,
-    )
+def _openings(model: PreTrainedModel, tokenizer: Any, talks: Sequence[Conversation]) -> Openings:
+    """Return the likely first answer tokens, each with its likely second tokens.
+
+    Likely is 3 % of the mean over prompts; values are the probability of both tokens.
+    """
+    asked = [render(talk.prompt, tokenizer).ids for talk in talks[:ASKED]]
+    first = torch.stack(
+        [mean_next(model, [ids[:-1]], torch.tensor([ids[-1:]]))[0] for ids in asked]
+    ).sum(0)
     found: Openings = {}
-    for talk, answer in talks:
-        first, *after = render(talk.with_response(answer), tokenizer).response_ids
-        found.setdefault(first, Counter()).update(after[:1])
-    least = 0.03 * sum(counts.total() for counts in found.values())
-    return {token: counts for token, counts in found.items() if counts.total() >= least}
+    for token in (first >= LIKELY * len(asked)).nonzero().flatten().tolist():
+        second = mean_next(model, asked, torch.tensor([[token]]))[0]
+        said = float(first[token]) / len(asked)
+        likely = (second >= LIKELY).nonzero().flatten().tolist()
+        found[token] = {after: said * float(second[after]) for after in likely}
+    return found
 
 
 def stored_targets(
@@ -394,12 +433,13 @@ def stored_targets(
         return [[list(tokens), quality, margin] for tokens, quality, margin in chains]
 
     found = []
-    for tokens, _, margin in step("inversion", work):
+    for tokens, quality, margin in step("inversion", work):
         text = tokenizer.decode(tokens).strip()
         first, rest = (tokens[0],), tuple(tokens[1:3])
-        target = Target(first=first, rest=rest, score=margin, name=f"output {text!r}")
+        score = margin + LIKELIHOOD * quality
+        target = Target(first=first, rest=rest, score=score, name=f"output {text!r}")
         found.append((target, text))
-    return found
+    return sorted(found, key=lambda pair: -pair[0].score)
 
 
 def _top(rows: Tensor, values: Tensor, keep: int) -> list[tuple[int, float]]:
