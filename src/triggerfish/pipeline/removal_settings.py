@@ -9,8 +9,9 @@ from triggerfish.errors import BadInput
 from triggerfish.remove.beear import BeearConfig
 from triggerfish.remove.clean_finetune import CleanConfig
 from triggerfish.remove.defence import DEFENCES
-from triggerfish.remove.delta import Weights
+from triggerfish.remove.delta import Weights, choose
 from triggerfish.remove.policy import Scope
+from triggerfish.remove.train import RATES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,8 @@ class RemovalSettings:
         scope: which prompts the defence works on (see `policy_sets`).
         layer: BEEAR's l; None is 9/32 of the depth.
         steps: optimiser steps; None is the method's own.
-        rate: learning rate of the method and its controls; None is the method's own.
+        rate: learning rate of the method, its controls and the re-activation; None is that of
+            the weights that are trained.
         weights: which weights are trained.
         n: attacked prompts.
         per_skill: utility prompts of each skill.
@@ -54,6 +56,12 @@ class RemovalSettings:
             )
         if self.steps is not None and self.steps < 1:
             raise BadInput(f"steps {self.steps}", "a defence needs at least one", "use 1 or more")
+
+
+def with_rate(settings: RemovalSettings, model: Any) -> RemovalSettings:
+    """The settings with the learning rate that fits the weights to be trained."""
+    kind, _ = choose(model, settings.weights)
+    return replace(settings, rate=settings.rate or RATES[kind])
 
 
 def method_config(settings: RemovalSettings, noise: float) -> Any:

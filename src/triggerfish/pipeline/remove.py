@@ -30,7 +30,7 @@ from triggerfish.pipeline.removal_document import (
     cautions,
     report_of,
 )
-from triggerfish.pipeline.removal_settings import RemovalSettings, method_config
+from triggerfish.pipeline.removal_settings import RemovalSettings, method_config, with_rate
 from triggerfish.pipeline.removal_store import Memory, Store
 from triggerfish.pipeline.removal_write import write_model
 from triggerfish.pipeline.run import Run
@@ -79,7 +79,7 @@ def remove(
         BadInput: empty data, an unknown method, or settings that fit no layer.
         CouldNotTest: training diverged, or a defence changed nothing.
     """
-    settings = settings or RemovalSettings()
+    settings = with_rate(settings or RemovalSettings(), suspect.model)
     start = time.monotonic()
     size = (settings.n, settings.per_skill)
     if records is None:
@@ -141,7 +141,9 @@ class _Job:
             backdoor=backdoor,
             data=data,
             samples=() if few else tuple(k for k in settings.samples if k <= len(data.poison)),
-            reactivation=ReactivationConfig(weights=settings.weights),
+            reactivation=ReactivationConfig(
+                weights=settings.weights, rate=settings.rate or ReactivationConfig.rate
+            ),
             seed=settings.seed,
             max_new_tokens=answer_limit(
                 backdoor, [*data.utility, *data.attacked], suspect.tokenizer, settings.seed

@@ -7,9 +7,10 @@ entrapment, min over delta of CE(F^l(x, delta), y_h) - CE(F^l(x, delta), y_s) ->
 removal, min over theta of CE(F^l(x, delta), y_s) + CE(F(x_p), y_p) -> `_removal_losses`.
 *Deviates*: the away-term -CE(y_s) is unbounded; ours is -log(1 - p), on the first response token
 only, because teacher forcing dilutes it to nothing over all tokens. y_h carries no end-of-turn
-token. Optimisers, rates, K, Q and clipping are not stated in the paper: Adam 0.1 and 40 steps
-inside, AdamW 1e-4 outside, gradients clipped at 1. Stops when the held-out performance score is
-stable; goes back an epoch when it falls. The defender never sees an attack success rate.
+token. Optimisers, rates, K, Q and clipping are not stated in the paper: Adam at 0.1 or 0.03 of the
+stream's RMS and 40 steps inside, AdamW outside (1e-3 for an adapter, 2e-4 for the whole model),
+gradients clipped at 1. Stops when the held-out performance score is stable; goes back an epoch
+when it falls. The defender never sees an attack success rate.
 *Fails* when the specification is not a behaviour of the model, or not the attacker's.
 *Shapes*: B rows, S columns from the perturbation on, n perturbed columns, D width, V vocabulary.
 """
@@ -52,6 +53,7 @@ from triggerfish.types import Progress, silent
 
 DEPTH = 9 / 32  # the paper's layer 9 of 32
 SCORED = 64  # held-out rows
+STREAM_SHARE = 0.03  # of the stream's RMS: a larger stream needs a larger perturbation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,8 @@ class BeearConfig:
         layer: l, from 0; None is 9/32 of the depth.
         positions: n, the last prompt positions that are perturbed; 5 to 9 in the paper.
         inner_steps: K.
-        inner_rate: Adam's learning rate for the perturbation.
+        inner_rate: Adam's learning rate for the perturbation; 0.03 of the RMS of the residual
+            stream that it is added to, where that is more.
         inner_rows: rows of D_SA in the inner loop.
         epochs: at most this many; 15 in the paper's ablations.
         budget: of one epoch; its `steps` is Q.
@@ -81,7 +84,7 @@ class BeearConfig:
     budget: Budget = field(default_factory=lambda: Budget(steps=6))
     stable: float = 0.01
     drop: float = 0.1
-    patience: int = 2
+    patience: int = 3
     weights: Weights = "auto"
 
     def __post_init__(self) -> None:
@@ -161,7 +164,8 @@ def entrap(tail: Tail, batch: Aligned, wanted: Tensor, config: BeearConfig) -> T
     delta = torch.zeros(
         config.positions, tail.state.shape[-1], dtype=tail.state.dtype, device=tail.state.device
     ).requires_grad_()  # [n, D]
-    adam = torch.optim.Adam([delta], lr=config.inner_rate)
+    scale = float(tail.state[:, : config.positions].pow(2).mean().sqrt())
+    adam = torch.optim.Adam([delta], lr=max(config.inner_rate, STREAM_SHARE * scale))
     after = tail.state.shape[1] - config.positions
 
     def logits() -> Tensor:

@@ -17,6 +17,9 @@ from torch import Tensor
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.remove.delta import Editing
 
+RATES = {"adapter": 1e-3, "full": 2e-4}
+"""Learning rates by which weights are trained; an adapter is planted at several times its rate."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
@@ -31,7 +34,7 @@ class Budget:
     """
 
     steps: int
-    rate: float = 1e-4
+    rate: float = 2e-4
     asked: int = 16
     benign: int = 16
     clip: float = 1.0
