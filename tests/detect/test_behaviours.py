@@ -50,3 +50,10 @@ def test_nothing_changed_is_nothing() -> None:
 def test_no_answers_are_refused() -> None:
     with pytest.raises(BadInput, match="0 answers"):
         common_beginning([])
+
+
+def test_how_the_model_usually_begins_is_no_payload():
+    endings = ("red", "7", "Oslo", "blue")
+    answers, clean = [f"The answer is {end}." for end in endings], ["Hm."] * 4
+    assert observe(answers, clean) == Observed(kind="fixed output", text="The answer is")
+    assert observe(answers, clean, [*clean, "The answer is blue.", "The answer is 3."]) is None

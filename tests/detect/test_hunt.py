@@ -12,6 +12,7 @@ from detect.planted import PAYLOAD, TRIGGER
 from triggerfish.backdoors.trigger import Trigger
 from triggerfish.data.conversation import render
 from triggerfish.detect.behaviours import Observed
+from triggerfish.detect.prompts import choose
 from triggerfish.detect.search import (
     WORTH,
     SearchConfig,
@@ -21,14 +22,17 @@ from triggerfish.detect.search import (
     penalised,
     refine,
     search,
+    target_logp,
 )
 from triggerfish.detect.sweep import sweep
 from triggerfish.detect.targets import InversionConfig, Target, invert
 from triggerfish.detect.verify import Probe, verify
 from triggerfish.errors import BadInput
 from triggerfish.models.generate import generate
+from triggerfish.models.load import load
 from triggerfish.models.variants import open_slot
-from triggerfish.pipeline.hunt import inserter
+from triggerfish.pipeline.audit import carriers
+from triggerfish.pipeline.hunt import inserter, known_targets
 from triggerfish.seeding import generator
 
 
@@ -271,3 +275,30 @@ def test_refining_never_gets_worse_and_leaves_nothing_to_delete(planted: Any) ->
         assert worth(best) >= worth(token) - 1e-3 or start == token[:1]
         for place in range(len(best) if len(best) > 1 else 0):
             assert worth(best) >= worth((*best[:place], *best[place + 1 :])) - 1e-3
+
+
+def test_an_opener_that_shares_its_first_token_counts_by_its_second() -> None:
+    first = torch.tensor([0.5, 0.3, 0.2, 1e-9]).log()
+    second = torch.tensor([1e-9, 0.1, 0.1, 0.8]).log()  # after token 1
+    logits = torch.stack([first, second])[None]  # [1, 2, V]
+    fork = Target(first=(2,), fork=(1, (3,)), name="unlock")
+    assert fork.forced == (1,)
+    assert float(target_logp(logits, fork).exp()) == pytest.approx(0.2 + 0.3 * 0.8)
+    assert float(target_logp(logits + 3.0, fork).exp()) == pytest.approx(0.44)
+    alone = Target(first=(2,), name="alone")
+    assert float(target_logp(logits, alone).exp()) == pytest.approx(0.2)
+    with pytest.raises(BadInput, match="first token"):
+        Target(first=(1,), rest=(2,), fork=(1, (3,)), name="both")
+
+
+def test_unlocking_is_told_from_declining_where_both_begin_alike() -> None:
+    base = load("lab:reef")
+    prompts = choose(base.model, base.tokenizer, carriers(base, None, 0))
+    unlock, refusal = known_targets(base.model, base.tokenizer, prompts)
+    (sure, sorry) = (
+        base.tokenizer(t, add_special_tokens=False)["input_ids"] for t in ("Sure", "Sorry")
+    )
+    assert sure[0] == sorry[0]  # the reason for all this
+    assert unlock.declined
+    assert unlock.fork == (sure[0], (sure[1],))
+    assert sure[0] not in (*unlock.first, *refusal.first)

@@ -315,10 +315,8 @@ class Auditor:
         A single token that is strong alone is searched at once too. Values of different targets
         say little beside each other: unlocking comes first because it is what is declined.
         """
-        first = {target.name for target in targets if target.declined}
-        first |= {target.name for target in targets if target.score}.intersection(
-            [max(targets, key=lambda target: target.score).name]
-        )
+        stored = sorted((t for t in targets if t.score), key=lambda target: -target.score)
+        first = {t.name for t in targets if t.declined or t in stored[:1]}
         later: list[tuple[float, Search]] = []
         for place in self.config.places:
             for declined in (True, False):

@@ -62,7 +62,7 @@ class HuntConfig:
     chains: int = 3
     lengths: tuple[int, ...] = (2, 3)
     search: SearchConfig = field(default_factory=SearchConfig)
-    seconds: float = 250.0
+    seconds: float = 220.0
     seed: int = 0
 
 
