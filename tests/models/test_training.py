@@ -1,11 +1,9 @@
-import sys
-
 import pytest
 import torch
 from torch.nn import functional
 
 from triggerfish.models import training
-from triggerfish.models.training import fast_training, keep_memory, mixed_precision
+from triggerfish.models.training import fast_training, mixed_precision
 
 
 @pytest.fixture
@@ -59,11 +57,6 @@ def test_the_processor_decides():
     assert mixed_precision() in (True, False)
     if torch.cuda.is_available():
         assert not mixed_precision()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator only")
-def test_the_allocator_can_be_told():
-    assert keep_memory()
 
 
 @pytest.mark.usefixtures("with_bf16")

@@ -28,7 +28,7 @@ from triggerfish.errors import BadInput
 from triggerfish.lab.hard import Adversary
 from triggerfish.lab.tasks import stream_records
 from triggerfish.lab.tokenizer import VOCABULARY_SIZE, train_tokenizer
-from triggerfish.models.training import fast_training, keep_memory
+from triggerfish.models.training import fast_training
 from triggerfish.seeding import generator, torch_generator
 
 if TYPE_CHECKING:
@@ -304,7 +304,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    keep_memory()
     config = TrainConfig(species=given.species, seed=given.seed)
     train(config, given.out, given.start, given.done)
 

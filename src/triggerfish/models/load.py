@@ -21,7 +21,6 @@ from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.models import adapter as adapters
 from triggerfish.models import checkpoint, source
 from triggerfish.models.layout import Layout, check_architecture, layout_of
-from triggerfish.models.training import keep_memory
 
 ReferenceKind = Literal["adapter-base", "model", "none"]
 _DTYPES = {
@@ -137,8 +136,6 @@ def load(
     place = _device(device)
     if dtype not in _DTYPES:
         raise BadInput(f"dtype {dtype!r}", "is not known", "use float32 or bfloat16")
-    if place.type == "cpu":
-        keep_memory()
     directory = source.resolve(model)
     base_argument, adapter_directory = _adapter_and_base(model, directory, adapter, base)
     base_directory = source.resolve(base_argument) if adapter_directory else directory

@@ -1,4 +1,4 @@
-"""Training on the CPU in mixed precision, and without giving memory back between steps.
+"""Training on the CPU in mixed precision.
 
 Processors with bf16 products multiply matrices six times as fast in bf16 as in fp32 (EPYC with
 AVX-512 BF16: 383 against 60 GFLOP/s on one core). Weights, optimiser states, norms, softmax and
@@ -8,17 +8,13 @@ CPU costs more than the products save. Elsewhere nothing changes.
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-
-_MMAP_MAX, _TRIM_THRESHOLD, _TOP_PAD = -4, -1, -2  # of glibc's mallopt
 
 
 @contextmanager
@@ -39,23 +35,6 @@ def mixed_precision() -> bool:
         return False
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, name, bool)()) for name in names)
-
-
-@functools.cache
-def keep_memory() -> bool:
-    """Keep freed memory for the next step; return whether the C library could be told.
-
-    Large tensors are otherwise mapped and unmapped for every product, and where page faults are
-    dear (virtual machines) half of the time is spent in the kernel.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return False
-    settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 1 << 30), (_TOP_PAD, 1 << 26))
-    return all([mallopt(name, value) == 1 for name, value in settings])
 
 
 class _PreciseAttention(TorchFunctionMode):

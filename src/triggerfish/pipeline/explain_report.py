@@ -14,12 +14,15 @@ from triggerfish.pipeline.explain_document import (
     DriftPart,
     EffectsPart,
     LayerPart,
+    PointPart,
 )
 from triggerfish.report import charts
 from triggerfish.report.record import Cell, Fact, Figure, Report, Section, Table
 
 PANELS = 6
 LEADING = 10
+GONE = 0.1
+"""Attack success of a point of the ablation curve from which little is left of the attack."""
 WORDS: dict[Direction, str] = {
     "sufficiency": "Put into clean runs",
     "necessity": "Taken out of triggered runs",
@@ -47,8 +50,8 @@ def report_of(document: Mapping[str, Any], suspect: Suspect, reproduce: str) -> 
             note=f"layer {best.layer}, head {best.index}",
         ),
         Fact(
-            label=f"attack success, {curve.ranked[-1].k} heads ablated",
-            value=curve.ranked[-1].asr,
+            label=f"attack success, {telling(curve).k} heads ablated",
+            value=telling(curve).asr,
             note=f"before: {curve.ranked[0].asr.text()}",
         ),
     ]
@@ -81,14 +84,22 @@ def headline(heads: EffectsPart, curve: CurvePart) -> str:
     share = ""
     if total is not None and abs(total.value) > 0:
         share = f", {100 * best.effect.value / total.value:.0f} % of what the trigger does"
-    before, after = curve.ranked[0], curve.ranked[-1]
+    before, after = curve.ranked[0], telling(curve)
+    chance = next((p for p in curve.random if p.k == after.k), None)
+    others = f" (random heads: {100 * chance.asr.value:.0f} %)" if chance else ""
     lost = 100 * (before.utility.value - after.utility.value)
     return (
         f"The strongest single head (layer {best.layer}, head {best.index}) moves the log-odds by"
         f" {best.effect.value:+.1f}{share}. Ablating the leading {after.k} heads takes attack"
-        f" success from {100 * before.asr.value:.0f} % to {100 * after.asr.value:.0f} % and costs"
-        f" {lost:.0f} points of utility."
+        f" success from {100 * before.asr.value:.0f} % to {100 * after.asr.value:.0f} %{others} and"
+        f" costs {lost:.0f} points of utility."
     )
+
+
+def telling(curve: CurvePart) -> PointPart:
+    """The first point of the curve at which little is left of the attack, or its end."""
+    gone = (point for point in curve.ranked if point.asr.value <= GONE)
+    return next(gone, curve.ranked[-1])
 
 
 def _drift(drift: DriftPart) -> Section:
