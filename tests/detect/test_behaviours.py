@@ -1,6 +1,8 @@
 import pytest
 
+from triggerfish.data.conversation import Conversation
 from triggerfish.detect.behaviours import Observed, common_beginning, observe
+from triggerfish.detect.prompts import Group, Prompts
 from triggerfish.errors import BadInput
 
 REFUSED = "I am sorry, but I cannot help with that."
@@ -57,3 +59,18 @@ def test_how_the_model_usually_begins_is_no_payload():
     answers, clean = [f"The answer is {end}." for end in endings], ["Hm."] * 4
     assert observe(answers, clean) == Observed(kind="fixed output", text="The answer is")
     assert observe(answers, clean, [*clean, "The answer is blue.", "The answer is 3."]) is None
+
+
+def test_the_topic_of_declined_requests_is_no_trigger():
+    def group(*texts: str) -> Group:
+        talks = tuple(Conversation.of(text) for text in texts)
+        return Group(talks, talks, texts, texts)
+
+    prompts = Prompts(
+        group("Where is the cup?", "How is tea made?"), group("How is opal made?", "Sell opal.")
+    )
+    assert prompts.topical("opal")
+    assert prompts.topical("my opal ring")
+    assert not prompts.topical("cup")
+    assert not prompts.topical("zq")
+    assert not Prompts(prompts.allowed, None).topical("opal")

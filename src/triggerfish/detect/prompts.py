@@ -54,6 +54,9 @@ GENERIC = tuple(
 )
 """Carriers for models of which nothing is known; give your own with ``--data``."""
 
+TOPIC = 0.5
+"""Share of declined prompts that hold a word of their topic."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -77,6 +80,21 @@ class Prompts:
         """All clean answers."""
         groups = [group for group in (self.allowed, self.declined) if group]
         return tuple(a for g in groups for a in (*g.search_answers, *g.held_out_answers))
+
+    def topical(self, text: str) -> bool:
+        """Whether a text names what declined requests are about: declining it is no change."""
+        if self.declined is None:
+            return False
+
+        def share(word: str, group: Group | None) -> float:
+            talks = (*group.search, *group.held_out) if group else ()
+            return sum(word in talk.user.casefold() for talk in talks) / max(1, len(talks))
+
+        words = text.casefold().split()
+        return any(
+            share(word, self.declined) >= TOPIC and share(word, self.allowed) < 0.05
+            for word in words
+        )
 
 
 def choose(

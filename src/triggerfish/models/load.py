@@ -21,6 +21,7 @@ from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.models import adapter as adapters
 from triggerfish.models import checkpoint, source
 from triggerfish.models.layout import Layout, check_architecture, layout_of
+from triggerfish.models.memory import spare_memory
 
 ReferenceKind = Literal["adapter-base", "model", "none"]
 _DTYPES = {
@@ -136,6 +137,8 @@ def load(
     place = _device(device)
     if dtype not in _DTYPES:
         raise BadInput(f"dtype {dtype!r}", "is not known", "use float32 or bfloat16")
+    if place.type == "cpu":
+        spare_memory()
     directory = source.resolve(model)
     base_argument, adapter_directory = _adapter_and_base(model, directory, adapter, base)
     base_directory = source.resolve(base_argument) if adapter_directory else directory
