@@ -4,6 +4,7 @@ import torch
 
 from triggerfish.data.conversation import Conversation, Rendered, render
 from triggerfish.errors import BadInput, CouldNotTest
+from triggerfish.models import training
 from triggerfish.models.generate import generate
 from triggerfish.models.load import load
 from triggerfish.plant import sft
@@ -79,7 +80,8 @@ def test_batch_plan():
 
 @pytest.mark.parametrize("loss_on", ["response", "all"])
 @pytest.mark.parametrize("architecture", ["llama", "gpt_neox"])
-def test_loss_is_that_of_the_model(architecture, loss_on, fresh):
+def test_loss_is_that_of_the_model(architecture, loss_on, fresh, monkeypatch):
+    monkeypatch.setattr(training, "mixed_precision", lambda: False)
     """The first loss equals the likelihood of single, unpadded rows."""
     suspect = fresh(architecture)
     rows = rows_of(suspect)
