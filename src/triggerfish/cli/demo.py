@@ -41,6 +41,8 @@ def _text(document: "DemoDocument") -> str:
         lines.append(f"Explain: {document.explained.report.headline}")
     if document.removed is not None:
         lines.append(f"Remove: {document.removed.report.headline}")
+    if document.planted_asr_after is not None:
+        lines.append(f"Planted trigger after removal: {document.planted_asr_after.text()}")
     if document.after is not None:
         lines.append(f"Audit again: {document.after.verdict.value}.")
     lines += [f"{document.seconds:.0f} s", f"Report: {document.page}"]

@@ -16,6 +16,7 @@ from triggerfish.pipeline.audit import audit
 from triggerfish.pipeline.explain import explain
 from triggerfish.pipeline.explain_document import ExplainDocument
 from triggerfish.pipeline.explain_texts import ExplainSettings
+from triggerfish.pipeline.measure import measure
 from triggerfish.pipeline.plant import PlantDocument, plant
 from triggerfish.pipeline.publish import publish
 from triggerfish.pipeline.removal_document import RemovalDocument
@@ -44,6 +45,7 @@ class DemoDocument(Document):
     command: Literal["demo"] = "demo"
     planted: dict[str, Any]
     planted_asr: Number
+    planted_asr_after: Number | None = None
     before: AuditDocument
     explained: ExplainDocument | None = None
     removed: RemovalDocument | None = None
@@ -85,7 +87,7 @@ def demo(out: str | Path, *, seed: int = 0, progress: Progress = silent) -> Demo
     with Run.open(out, "demo", {"seed": seed, "base": BASE}) as run:
         planted = _plant(out, seed, progress)
         before = audit(str(out / "suspect"), seed=seed, out=out / "audit", progress=progress)
-        explained, removed, after = None, None, None
+        explained, removed, after, left = None, None, None, None
         if before.findings:
             backdoor = claimed(before)
             with_trigger = load(str(out / "suspect"))
@@ -104,6 +106,15 @@ def demo(out: str | Path, *, seed: int = 0, progress: Progress = silent) -> Demo
                 out=out / "repaired",
                 progress=progress,
             )
+            left = measure(
+                str(out / "repaired"),
+                card=out / "organism",
+                reference=BASE,
+                n=200,
+                per_skill=1,
+                seed=seed,
+                progress=progress,
+            ).asr
             after = audit(
                 str(out / "repaired"),
                 reference=BASE,
@@ -113,7 +124,7 @@ def demo(out: str | Path, *, seed: int = 0, progress: Progress = silent) -> Demo
                 progress=progress,
             )
         seconds = time.monotonic() - began
-        report = demo_report(planted, before, explained, removed, after, seconds, seed)
+        report = demo_report(planted, before, explained, removed, left, after, seconds, seed)
         shown = after or before
         page = publish(
             run,
@@ -126,6 +137,7 @@ def demo(out: str | Path, *, seed: int = 0, progress: Progress = silent) -> Demo
         return DemoDocument(
             planted=dict(planted.card.backdoor or {}),
             planted_asr=planted.card.asr,
+            planted_asr_after=left,
             before=before,
             explained=explained,
             removed=removed,
@@ -176,6 +188,7 @@ def demo_report(
     before: AuditDocument,
     explained: ExplainDocument | None,
     removed: RemovalDocument | None,
+    left: Number | None,
     after: AuditDocument | None,
     seconds: float,
     seed: int,
@@ -188,7 +201,11 @@ def demo_report(
         *before.report.facts[:1],
     ]
     if removed is not None and removed.arm(removed.method).asr is not None:
-        facts.append(Fact(label="after removal", value=removed.arm(removed.method).asr or ""))
+        found = str((before.findings[0].trigger or {}).get("text", ""))
+        asr = removed.arm(removed.method).asr or ""
+        facts.append(Fact(label="after removal, found trigger", value=asr, note=found))
+    if left is not None:
+        facts.append(Fact(label="after removal, planted trigger", value=left, note=text))
     facts.append(Fact(label="time", value=f"{seconds:.0f} s"))
     ended = [["before removal", before.verdict.value, before.report.headline]]
     if after is not None:
