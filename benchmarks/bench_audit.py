@@ -97,10 +97,17 @@ def audited(model: str, seed: int) -> dict:
 def organism(name: str, asked: argparse.Namespace, work: Path) -> list[dict]:
     from triggerfish.api import measure
 
+    began = time.perf_counter()
     place = planted(name, work, asked.seed)
+    seconds = round(time.perf_counter() - began, 1)
     card = json.loads((place / "card.json").read_text())
     rows = [
-        {"model": name, "backdoor": card["backdoor"], **audited(str(weights_only(place, work)), 0)}
+        {
+            "model": name,
+            "backdoor": card["backdoor"],
+            "plant_seconds": seconds,
+            **audited(str(weights_only(place, work)), 0),
+        }
     ]
     row, behaviour = rows[0], card["backdoor"]["behaviour"]
     for label, trigger in (("true", card["backdoor"]["trigger"]), ("found", row["trigger"])):
