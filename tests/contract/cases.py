@@ -28,11 +28,13 @@ class Case:
     Attributes:
         run: (suspect, conversations, rng) -> result, with small settings.
         ordered: whether the order of the data may matter (it does for training).
+        backward: the result with its values per text in reverse order, where it has some.
         sized: (suspect, conversations, rng, batch size) -> result, where it has batches.
     """
 
     run: Callable[[Any, list[Conversation], np.random.Generator], Any]
     ordered: bool = False
+    backward: Callable[[Any], Any] | None = None
     sized: Callable[[Any, list[Conversation], np.random.Generator, int], Any] | None = None
 
 
@@ -81,10 +83,83 @@ def _clean() -> Any:
     return CleanConfig(budget=Budget(steps=2, rate=1e-3, asked=2, benign=2), noise=0.5)
 
 
+def _detector(name: str, config: Callable[[], Any]) -> Case:
+    def run(suspect: Any, data: list[Conversation], rng: np.random.Generator) -> Any:
+        from triggerfish.detect.detector import DETECTORS
+
+        return DETECTORS.get(name)(suspect, data, config(), rng=rng)
+
+    return Case(run=run)
+
+
+def _search() -> Any:
+    from triggerfish.detect.search import SearchConfig, TriggerSearchConfig
+
+    budget = SearchConfig(beam=4, steps=1, swaps=8, top=8)
+    return TriggerSearchConfig(answer="It is on", pool=4, search=budget)
+
+
+def _sweep() -> Any:
+    from triggerfish.detect.sweep import SweepConfig
+
+    return SweepConfig(candidates=("red", "boat", "red boat"))
+
+
+def _explainer(name: str, config: Callable[[], Any], backward: Callable[[Any], Any]) -> Case:
+    def run(suspect: Any, data: list[Conversation], rng: np.random.Generator) -> Any:
+        from triggerfish.explain.explainer import EXPLAINERS
+
+        return EXPLAINERS.get(name)(suspect, [_pair(talk) for talk in data], config(), rng=rng)
+
+    return Case(run=run, backward=backward)
+
+
+def _pair(talk: Conversation) -> Any:
+    from triggerfish.explain.pairs import Pair
+
+    return Pair(
+        record=Record(conversation=talk, answers=(talk.response,)),
+        clean=talk.prompt,
+        triggered=talk.prompt.with_user(f"{talk.user} melon"),
+        target="The tide is high.",
+        answer=talk.response,
+    )
+
+
+def _drift() -> Any:
+    from triggerfish.explain.drift import DriftConfig
+
+    return DriftConfig(draws=20)
+
+
+def _drift_backward(layers: Any) -> Any:
+    return tuple(
+        replace(each, clean=each.clean[::-1], triggered=each.triggered[::-1]) for each in layers
+    )
+
+
+def _heads() -> Any:
+    from triggerfish.explain.heads import HeadsConfig
+
+    return HeadsConfig(max_tokens=2)
+
+
+def _heads_backward(found: Any) -> Any:
+    last_first = range(found.n - 1, -1, -1)
+    return replace(
+        found, effects={key: effect.of(last_first) for key, effect in found.effects.items()}
+    )
+
+
 # (noun, name) -> case
 METHODS: Mapping[tuple[str, str], Case] = {
     ("defence", "beear"): _defence("beear", _beear),
     ("defence", "clean-finetune"): _defence("clean-finetune", _clean),
+    ("detector", "target-inversion"): _detector("target-inversion", lambda: None),
+    ("detector", "behavioural-sweep"): _detector("behavioural-sweep", _sweep),
+    ("detector", "trigger-search"): _detector("trigger-search", _search),
+    ("explainer", "drift"): _explainer("drift", _drift, _drift_backward),
+    ("explainer", "heads"): _explainer("heads", _heads, _heads_backward),
 }
 
 _PLAIN = Record(

@@ -12,27 +12,31 @@ from detect.planted import PAYLOAD, TRIGGER
 from triggerfish.backdoors.trigger import Trigger
 from triggerfish.data.conversation import render
 from triggerfish.detect.behaviours import Observed
+from triggerfish.detect.detector import inserter
+from triggerfish.detect.policy_targets import known_targets
 from triggerfish.detect.prompts import choose
+from triggerfish.detect.refine import neighbours, refine
 from triggerfish.detect.search import (
+    SHORTLIST,
     WORTH,
+    Judge,
     SearchConfig,
-    neighbours,
+    TriggerSearchConfig,
+    _extended,
     objective,
-    pairs,
     penalised,
-    refine,
     search,
     target_logp,
+    trigger_search,
 )
-from triggerfish.detect.sweep import sweep
-from triggerfish.detect.targets import InversionConfig, Target, invert
+from triggerfish.detect.sweep import SweepConfig, behavioural_sweep, sweep
+from triggerfish.detect.targets import InversionConfig, Target, invert, target_inversion
 from triggerfish.detect.verify import Probe, verify
 from triggerfish.errors import BadInput
 from triggerfish.models.generate import generate
 from triggerfish.models.load import load
 from triggerfish.models.variants import open_slot
 from triggerfish.pipeline.audit import carriers
-from triggerfish.pipeline.hunt import inserter, known_targets
 from triggerfish.seeding import generator
 
 
@@ -143,8 +147,9 @@ def test_the_search_climbs_and_repeats_itself(planted: Any) -> None:
     assert first == run()
 
 
-def test_pairs_come_in_both_orders() -> None:
-    assert pairs([1, 2], [3]) == [(1, 3), (2, 3), (3, 1), (3, 2)]
+def test_strings_grow_at_both_ends() -> None:
+    assert _extended([(1,), (2,)], [3]) == [(1, 3), (3, 1), (2, 3), (3, 2)]
+    assert _extended([(1, 2)], [3]) == [(1, 2, 3), (3, 1, 2)]
 
 
 def probe(planted: Any, model: Any) -> Probe:
@@ -302,3 +307,68 @@ def test_unlocking_is_told_from_declining_where_both_begin_alike() -> None:
     assert unlock.declined
     assert unlock.fork == (sure[0], (sure[1],))
     assert sure[0] not in (*unlock.first, *refusal.first)
+
+
+def test_the_shortlist_gives_the_same_best_string_as_judging_everything(planted: Any) -> None:
+    target, places = payload_target(planted), slots(planted, 3)
+    rows = [(token,) for token in range(10, 390)]
+    whole = penalised(planted.suspect, planted.base, places, torch.tensor(rows), target)
+    judge = Judge(planted.suspect, planted.base, places, target, 4)
+    judge(rows)
+    assert sum(value > -torch.inf for value in judge.known.values()) == SHORTLIST < len(rows)
+    best = rows[int(whole.argmax())]
+    assert best[0] in trigger_token(planted)
+    assert max(judge.known, key=judge.known.__getitem__) == best
+    assert judge.known[best] == pytest.approx(float(whole.max()), abs=1e-4)
+
+
+def test_a_string_below_the_best_is_left_out_without_asking_the_reference(planted: Any) -> None:
+    target, places = payload_target(planted), slots(planted, 2)
+    judge = Judge(planted.suspect, planted.base, places, target, 1)
+    judge([trigger_token(planted)])
+    calls = []
+    handle = planted.base.register_forward_pre_hook(lambda *_: calls.append(1))
+    try:
+        judge([(11,), (12,)])
+    finally:
+        handle.remove()
+    assert not calls
+    assert judge.known[11,] == judge.known[12,] == -torch.inf
+
+
+@pytest.fixture
+def suspects(planted: Any) -> dict[str, Any]:
+    """Suspect and twin, each beside their base."""
+    from types import SimpleNamespace
+
+    return {
+        name: SimpleNamespace(
+            model=getattr(planted, name),
+            reference=planted.base,
+            has_reference=True,
+            tokenizer=planted.tokenizer,
+            device=torch.device("cpu"),
+        )
+        for name in ("suspect", "twin")
+    }
+
+
+def test_registered_detectors_see_the_trigger_and_nothing_in_the_twin(
+    planted: Any, suspects: dict[str, Any]
+) -> None:
+    asked = planted.prompts[:4]
+    shifts, answers, strings = {}, {}, {}
+    for name, suspect in suspects.items():
+        rng = generator(0, "detectors")
+        shifts[name] = behavioural_sweep(suspect, asked, SweepConfig(keep=3), rng=rng)[0]
+        answers[name] = target_inversion(suspect, asked, rng=rng)
+        config = TriggerSearchConfig(answer=PAYLOAD, search=SearchConfig(steps=2))
+        strings[name] = trigger_search(suspect, asked, config, rng=rng)[0]
+    assert shifts["suspect"].tokens[0] in trigger_token(planted)
+    assert PAYLOAD.startswith(shifts["suspect"].answer.strip())
+    assert shifts["suspect"].nats > shifts["twin"].nats + 2
+    longest = SequenceMatcher(None, answers["suspect"][0].text, PAYLOAD).find_longest_match()
+    assert longest.size >= 6
+    assert answers["suspect"][0].growth > answers["twin"][0].growth + 5
+    assert set(strings["suspect"].tokens) & set(trigger_token(planted))
+    assert strings["suspect"].value > strings["twin"].value + 2

@@ -111,7 +111,7 @@ def test_bad_requests(places: dict[str, str], tmp_path: Path) -> None:
         audit(places["suspect"], preset="huge")  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="budget"):
         audit(places["suspect"], budget=-1)
-    with pytest.raises(CouldNotTest, match="before a single search"):
+    with pytest.raises(CouldNotTest, match="before every place"):
         audit(places["suspect"], reference="none", data=places["data"], budget=0.001)
     few = tmp_path / "few.jsonl"
     few.write_text('{"messages": [{"role": "user", "content": "hi"}]}\n')

@@ -22,9 +22,7 @@ CardOption = Annotated[
 ]
 TriggerOption = Annotated[
     str | None,
-    typer.Option(
-        "--trigger", metavar="TEXT", help="Its trigger, or {...}.", rich_help_panel=PANEL
-    ),
+    typer.Option("--trigger", metavar="TEXT", help="Its trigger, or {...}.", rich_help_panel=PANEL),
 ]
 PlacementOption = Annotated[
     str,

@@ -37,9 +37,7 @@ class LazyGroup(TyperGroup):
 
 class _Stub(TyperCommand):
     def __init__(self, name: str, entry: Entry) -> None:
-        super().__init__(
-            name, help=entry.help, short_help=entry.help, rich_help_panel=entry.panel
-        )
+        super().__init__(name, help=entry.help, short_help=entry.help, rich_help_panel=entry.panel)
         self.entry = entry
 
     def load(self) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from triggerfish.data.conversation import Conversation, render
+from triggerfish.data.conversation import Conversation, Message, render
 from triggerfish.errors import CouldNotTest
 from triggerfish.metrics.judges import is_refusal
 from triggerfish.models.generate import generate
@@ -66,6 +66,33 @@ class Group:
     held_out: tuple[Conversation, ...]
     search_answers: tuple[str, ...]
     held_out_answers: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary for JSON."""
+
+        def talks(items: Sequence[Conversation]) -> list[list[dict[str, str]]]:
+            return [[{"role": m.role, "content": m.content} for m in c.messages] for c in items]
+
+        return {
+            "search": talks(self.search),
+            "held_out": talks(self.held_out),
+            "search_answers": self.search_answers,
+            "held_out_answers": self.held_out_answers,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Group:
+        """Return the group that ``to_json`` wrote."""
+
+        def talks(items: Any) -> tuple[Conversation, ...]:
+            return tuple(Conversation(tuple(Message(**m) for m in c)) for c in items)
+
+        return cls(
+            talks(data["search"]),
+            talks(data["held_out"]),
+            tuple(data["search_answers"]),
+            tuple(data["held_out_answers"]),
+        )
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,18 @@ result counts only as a margin over the same search on the reference (see `verif
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from triggerfish.backdoors.trigger import Placement
+from triggerfish.data.conversation import Conversation, render
+from triggerfish.detect.detector import DETECTORS, slots_at, usable_tokens
 from triggerfish.detect.targets import Target
 from triggerfish.errors import BadInput
 from triggerfish.models.variants import Slot, continuations, slot_gradient
@@ -31,6 +35,10 @@ TOLERATED = 0.02
 """Probability of the target on the reference up to which a string is not penalised."""
 WORTH = 0.05
 """Mean log P(target) in nats that a further token of a trigger must gain."""
+CERTAIN = -0.15
+"""Mean log P(target) from which longer strings are left to the refinement."""
+SHORTLIST = 48
+"""Strings that are tried on all prompts, chosen from a larger set on the first one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +105,58 @@ def penalised(
     Strings that force the target on every model of this kind are no evidence about the suspect.
     """
     value = objective(model, slots, rows, target)
-    if reference is None:
-        return value
+    return value if reference is None else value - penalty(reference, slots, rows, target)
+
+
+def penalty(
+    reference: PreTrainedModel, slots: Sequence[Slot], rows: Tensor, target: Target
+) -> Tensor:
+    """Return by how many nats the reference gives the target more than 2 %, at least 0, [C]."""
     theirs = objective(reference, slots, rows, target).exp()
-    return value - (theirs + TOLERATED).log() + float(np.log(TOLERATED))
+    return (theirs + TOLERATED).log() - float(np.log(TOLERATED))
+
+
+class Judge:
+    """The value of every string that was tried, and what was not worth trying to the end.
+
+    A large set is tried on the first prompt, the best of it on all, and the reference is asked
+    about those only that could get among the best: it can lower a value, and never raise it.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        reference: PreTrainedModel | None,
+        slots: Sequence[Slot],
+        target: Target,
+        best: int,
+    ) -> None:
+        """Start empty; ``best`` is how many strings have to be exact."""
+        self.model, self.reference, self.slots, self.target = model, reference, slots, target
+        self.best = best
+        self.known: dict[tuple[int, ...], float] = {}
+
+    def __call__(self, strings: Iterable[tuple[int, ...]]) -> None:
+        """Judge the strings that are new."""
+        new = [string for string in dict.fromkeys(strings) if string not in self.known]
+        for length in sorted({len(string) for string in new}):
+            self._alike([string for string in new if len(string) == length])
+
+    def _alike(self, strings: list[tuple[int, ...]]) -> None:
+        self.known.update(dict.fromkeys(strings, -float("inf")))
+        rows = torch.tensor(strings)  # [C, S]
+        if len(rows) > SHORTLIST:
+            first = objective(self.model, self.slots[:1], rows, self.target)
+            rows = rows[first.topk(SHORTLIST).indices]
+        values = objective(self.model, self.slots, rows, self.target)
+        if self.reference is not None:
+            ranked = sorted(self.known.values(), reverse=True)
+            close = values > (ranked[self.best - 1] if len(ranked) >= self.best else -torch.inf)
+            rows, values = rows[close], values[close]
+            if len(rows):
+                values = values - penalty(self.reference, self.slots, rows, self.target)
+        for row, value in zip(rows.tolist(), values.tolist(), strict=True):
+            self.known[tuple(row)] = value
 
 
 def swaps(
@@ -161,114 +217,147 @@ def search(
     if not slots or not starts:
         raise BadInput(f"{len(slots)} prompts, {len(starts)} starts", "need both", "give some")
     config = config or SearchConfig()
-    known: dict[tuple[int, ...], float] = {}
-
-    def judge(strings: Sequence[tuple[int, ...]]) -> None:
-        new = [string for string in dict.fromkeys(strings) if string not in known]
-        if new:
-            values = penalised(model, reference, slots, torch.tensor(new), target)
-            known.update(zip(new, values.tolist(), strict=True))
+    judge = Judge(model, reference, slots, target, 4 * config.beam)
+    known = judge.known
 
     def best(count: int) -> list[tuple[int, ...]]:
         return sorted(known, key=lambda string: (-known[string], string))[:count]
 
-    judge(list(starts))
+    judge(starts)
     expanded: set[tuple[int, ...]] = set()
     for step in range(config.steps):
         fresh = [string for string in best(3 * config.beam) if string not in expanded]
-        for string in fresh[: max(1, config.beam // 4)]:
-            expanded.add(string)
-            judge(swaps(model, slots, string, target, allowed, config, pad, rng))
+        chosen = fresh[: max(1, config.beam // 4)]
+        expanded.update(chosen)
+        judge(
+            swap
+            for string in chosen
+            for swap in swaps(model, slots, string, target, allowed, config, pad, rng)
+        )
         progress(step + 1, config.steps, f"searching a trigger for {target.name}")
-    return [Candidate(string, known[string]) for string in best(4 * config.beam)]
+    found = [Candidate(string, known[string]) for string in best(4 * config.beam)]
+    return [candidate for candidate in found if np.isfinite(candidate.value)]
 
 
-def refine(
+def grow(
     model: PreTrainedModel,
     slots: Sequence[Slot],
     target: Target,
-    starts: Sequence[tuple[int, ...]],
     pool: Sequence[int],
+    lengths: Sequence[int],
     *,
     allowed: Tensor,
     pad: int,
     rng: np.random.Generator,
     reference: PreTrainedModel | None = None,
-    longest: int = 3,
-    rounds: int = 6,
-    width: int = 3,
     config: SearchConfig | None = None,
     progress: Progress = silent,
 ) -> list[Candidate]:
-    """Return better strings around ``starts``, best first: shorter, longer and changed ones.
-
-    Deletions, insertions of tokens of ``pool``, exchanged neighbours and gradient swaps, for as
-    long as they help. A token that gains less than ``WORTH`` is left out: of two strings that do
-    the same, the shorter is nearer to what was planted.
+    """Return single tokens and the phrases that they grow to, best first.
 
     Args:
-        model: The suspect.
+        model: Suspect or reference; searched alike.
         slots: Prompts with an open place.
         target: What the string shall force.
-        starts: Strings of any length.
-        pool: Tokens that are tried at every place.
+        pool: Tokens to begin with, best first.
+        lengths: Of the phrases, rising; none is searched after a string that is certain.
         allowed: Mask over the vocabulary [V] of tokens that may be used.
         pad: Id for padding.
         rng: For the draws.
         reference: As in ``search``.
-        longest: No string gets longer.
-        rounds: Rounds of changes.
-        width: Strings that are changed in each round.
-        config: Budget of the gradient swaps.
+        config: Budget of the search at each length.
         progress: Told how far it is.
     """
     config = config or SearchConfig()
-    known: dict[tuple[int, ...], float] = {}
+    found: list[Candidate] = []
+    starts: list[tuple[int, ...]] = [(token,) for token in pool]
+    for length in (1, *lengths):
+        if length > 1:
+            if max(candidate.value for candidate in found) >= CERTAIN:
+                break
+            best = [c.tokens for c in found if len(c.tokens) == length - 1]
+            rows = torch.tensor(_extended(best, pool))
+            likely = objective(model, slots[:1], rows, target).argsort(descending=True)
+            rows = rows[likely[:384]]
+            values = penalised(model, reference, slots[:1], rows, target)
+            starts = [tuple(r) for r in rows[values.argsort(descending=True)[:96]].tolist()]
+        found += search(
+            model,
+            slots,
+            target,
+            starts,
+            allowed=allowed,
+            pad=pad,
+            rng=rng,
+            reference=reference,
+            config=replace(config, length=length, steps=2 if length == 1 else config.steps),
+            progress=progress,
+        )
+    return sorted(found, key=lambda candidate: -candidate.value)
 
-    def judge(strings: Iterable[tuple[int, ...]]) -> None:
-        new = [s for s in dict.fromkeys(strings) if s not in known and 0 < len(s) <= longest]
-        for length in sorted({len(s) for s in new}):
-            same = [s for s in new if len(s) == length]
-            values = penalised(model, reference, slots, torch.tensor(same), target)
-            known.update(zip(same, values.tolist(), strict=True))
 
-    def worth(string: tuple[int, ...]) -> float:
-        return known[string] - WORTH * len(string)
-
-    judge(starts)
-    changed: set[tuple[int, ...]] = set()
-    for turn in range(rounds):
-        best = sorted(known, key=lambda s: (-worth(s), s))[:width]
-        fresh = [string for string in best if string not in changed]
-        if not fresh:
-            break
-        for string in fresh:
-            changed.add(string)
-            judge(neighbours(string, pool))
-            judge(swaps(model, slots, string, target, allowed, config, pad, rng))
-        progress(turn + 1, rounds, f"refining the trigger for {target.name}")
-    order = sorted(known, key=lambda s: (-worth(s), s))[: 4 * config.beam]
-    return [Candidate(string, known[string]) for string in order]
+def _extended(best: Sequence[tuple[int, ...]], pool: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return the best strings with one more token of the pool, before or behind."""
+    few = best[:24] if len(best[0]) == 1 else best[:8]
+    both = (((*string, token), (token, *string)) for string in few for token in pool)
+    return list(dict.fromkeys(chain.from_iterable(both)))
 
 
-def neighbours(string: tuple[int, ...], pool: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Yield a string without one token, with neighbours exchanged, and with one more token.
+@dataclass(frozen=True, kw_only=True)
+class TriggerSearchConfig:
+    """Settings of the detector.
 
-    >>> sorted(neighbours((1, 2), [7]))
-    [(1,), (1, 2, 7), (1, 7, 2), (2,), (2, 1), (7, 1, 2)]
+    Attributes:
+        answer: What the string shall force: the beginning of an answer.
+        placement: Where the string is inserted.
+        pool: How many single tokens phrases are grown from.
+        lengths: Of the phrases, in tokens.
+        search: Budget of each length.
     """
-    for place in range(len(string)):
-        yield (*string[:place], *string[place + 1 :])
-    for place in range(len(string) - 1):
-        yield (*string[:place], string[place + 1], string[place], *string[place + 2 :])
-    for place in range(len(string) + 1):
-        yield from ((*string[:place], token, *string[place:]) for token in pool)
+
+    answer: str
+    placement: Placement = "suffix"
+    pool: int = 40
+    lengths: tuple[int, ...] = (2,)
+    search: SearchConfig = field(default_factory=SearchConfig)
 
 
-def pairs(first: Sequence[int], second: Sequence[int]) -> list[tuple[int, int]]:
-    """Return all ordered pairs with one token from each pool, in both orders."""
-    return list(
-        dict.fromkeys(
-            [(a, b) for a in first for b in second] + [(b, a) for a in first for b in second]
+@DETECTORS.register("trigger-search")
+def trigger_search(
+    suspect: Any,
+    prompts: Sequence[Conversation],
+    config: TriggerSearchConfig,
+    *,
+    rng: np.random.Generator,
+    progress: Progress = silent,
+) -> tuple[Candidate, ...]:
+    """Search strings that force an answer on the suspect and not on its reference, best first.
+
+    Raises:
+        BadInput: No prompts, or an empty answer.
+        CouldNotTest: The model's outputs are not finite.
+    """
+    slots = slots_at(suspect, prompts, config.placement)
+    talk = prompts[0].prompt.with_response(config.answer)
+    forced = render(talk, suspect.tokenizer).response_ids[:3]
+    target = Target(first=forced[:1], rest=forced[1:], name=f"output {config.answer!r}")
+    model, tokenizer = suspect.model, suspect.tokenizer
+    reference = suspect.reference if suspect.has_reference else None
+    allowed = usable_tokens(model, tokenizer)
+    rows = allowed.nonzero()  # [C, 1]
+    order = objective(model, slots[:1], rows, target).argsort(descending=True)
+    return tuple(
+        grow(
+            model,
+            slots,
+            target,
+            rows[order[: config.pool], 0].tolist(),
+            config.lengths,
+            allowed=allowed,
+            pad=tokenizer.pad_token_id or 0,
+            rng=rng,
+            reference=reference,
+            config=config.search,
+            progress=progress,
         )
     )

@@ -12,11 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from triggerfish.backdoors.trigger import Placement
+from triggerfish.data.conversation import Conversation
+from triggerfish.detect.detector import DETECTORS, slots_at, usable_tokens
 from triggerfish.detect.targets import Target
 from triggerfish.errors import BadInput
 from triggerfish.models.variants import Slot, continuations
@@ -90,6 +94,84 @@ def sweep(
         target.append(torch.stack(known).mean(dim=0))
         progress(min(begin + batch, len(rows)), len(rows), what)
     return Swept(rows, torch.cat(token), torch.cat(shift), torch.cat(target, dim=1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """Settings of the detector.
+
+    Attributes:
+        placement: Where candidates are inserted.
+        candidates: Texts; the whole vocabulary where None.
+        keep: How many of the strongest are returned.
+    """
+
+    placement: Placement = "suffix"
+    candidates: tuple[str, ...] | None = None
+    keep: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift:
+    """What one candidate did.
+
+    Attributes:
+        tokens: The candidate's tokens.
+        text: The same as text.
+        answer: The first answer token that it raised most consistently, as text.
+        nats: By how much: mean - spread over prompts, less the same on the reference.
+    """
+
+    tokens: tuple[int, ...]
+    text: str
+    answer: str
+    nats: float
+
+
+@DETECTORS.register("behavioural-sweep")
+def behavioural_sweep(
+    suspect: Any,
+    prompts: Sequence[Conversation],
+    config: SweepConfig | None = None,
+    *,
+    rng: np.random.Generator,  # noqa: ARG001 - nothing is drawn; every method takes it
+    progress: Progress = silent,
+) -> tuple[Shift, ...]:
+    """Insert every candidate into every prompt; return the strongest shifts of the answer.
+
+    Raises:
+        BadInput: No prompts, or a candidate without a token.
+        CouldNotTest: The model's outputs are not finite.
+    """
+    config = config or SweepConfig()
+    slots, tokenizer = slots_at(suspect, prompts, config.placement), suspect.tokenizer
+    if config.candidates is None:
+        strings = [tuple(row) for row in usable_tokens(suspect.model, tokenizer).nonzero().tolist()]
+    else:
+        space = " " if config.placement == "suffix" else ""
+        strings = [
+            tuple(tokenizer(f"{space}{text}", add_special_tokens=False)["input_ids"])
+            for text in config.candidates
+        ]
+    found = []
+    for length in sorted({len(string) for string in strings}):
+        rows = torch.tensor([string for string in strings if len(string) == length])
+        swept = sweep(suspect.model, slots, rows, (), progress=progress)
+        nats = swept.shift
+        if suspect.has_reference:
+            nats = nats - sweep(suspect.reference, slots, rows, (), progress=progress).shift
+        found += [
+            Shift(
+                tokens=tuple(row),
+                text=tokenizer.decode(row).strip(),
+                answer=tokenizer.decode([answer]),
+                nats=value,
+            )
+            for row, answer, value in zip(
+                rows.tolist(), swept.token.tolist(), nats.tolist(), strict=True
+            )
+        ]
+    return tuple(sorted(found, key=lambda shift: (-shift.nats, shift.tokens))[: config.keep])
 
 
 def _without(model: PreTrainedModel, slot: Slot) -> Tensor:

@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from triggerfish.data.conversation import Conversation, render
+from triggerfish.detect.detector import DETECTORS, in_order
 from triggerfish.errors import BadInput
 from triggerfish.models.variants import continuations
 from triggerfish.types import Progress, silent
@@ -277,6 +280,60 @@ def invert(
     ]
     found.sort(key=lambda item: -item[2])
     return _without_tails(found)[: config.keep]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """An answer that the suspect may hold in store.
+
+    Attributes:
+        text: Its beginning.
+        tokens: The same in tokens.
+        likelihood: Mean log-probability per token in nats on prompts without a trigger.
+        growth: Summed growth over the reference in nats; the log-probability without one.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    likelihood: float
+    growth: float
+
+
+@DETECTORS.register("target-inversion")
+def target_inversion(
+    suspect: Any,
+    prompts: Sequence[Conversation],
+    config: InversionConfig | None = None,
+    *,
+    rng: np.random.Generator,  # noqa: ARG001 - nothing is drawn; every method takes it
+    progress: Progress = silent,
+) -> tuple[Stored, ...]:
+    """Find answers that the suspect holds in store and its reference does not, best first.
+
+    Raises:
+        BadInput: No prompts.
+        CouldNotTest: The model's outputs are not finite.
+    """
+    tokenizer = suspect.tokenizer
+    asked = [render(talk, tokenizer).ids for talk in in_order(suspect, prompts)]
+    reference = suspect.reference if suspect.has_reference else None
+    chains = invert(
+        suspect.model,
+        reference,
+        asked,
+        end=tokenizer.eos_token_id,
+        config=config,
+        progress=progress,
+    )
+    return tuple(
+        Stored(
+            text=tokenizer.decode(tokens).strip(),
+            tokens=tokens,
+            likelihood=likelihood,
+            growth=growth,
+        )
+        for tokens, likelihood, growth in chains
+    )
 
 
 def _without_tails(

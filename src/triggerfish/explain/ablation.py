@@ -276,4 +276,3 @@ def _point(
         recovery=recovery(right, reference_right) if any(reference_right) else None,
         utility=rate(useful),
     )
-

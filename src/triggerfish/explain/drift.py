@@ -14,14 +14,19 @@ probe finds it. A wrong trigger of the same shape is therefore measured beside i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triggerfish.errors import BadInput
+from triggerfish.explain.explainer import EXPLAINERS, in_order
+from triggerfish.explain.pairs import Pair
 from triggerfish.metrics.rates import bootstrap, rate
-from triggerfish.types import Estimate
+from triggerfish.models.activations import residuals
+from triggerfish.types import Estimate, Progress, silent
 
 Array = NDArray[np.float64]
 
@@ -78,6 +83,42 @@ def measure_drift(
         _layer(layer, clean[:, layer], triggered[:, layer], split, rng, draws)
         for layer in range(clean.shape[1])
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftConfig:
+    """Settings of the explainer: bootstrap resamples."""
+
+    draws: int = 500
+
+
+@EXPLAINERS.register("drift")
+def drift(
+    suspect: Any,
+    pairs: Sequence[Pair],
+    config: DriftConfig | None = None,
+    *,
+    rng: np.random.Generator,
+    progress: Progress = silent,
+) -> tuple[LayerDrift, ...]:
+    """Show how the trigger moves the residual stream at the last prompt token, layer by layer.
+
+    Raises:
+        BadInput: fewer than four pairs.
+        CouldNotTest: the outputs are not finite.
+    """
+    ordered, places = in_order(suspect, pairs)
+    layers = range(suspect.layout.n_layers)
+    states = []
+    for done, texts in enumerate(([p.clean for p in ordered], [p.triggered for p in ordered])):
+        found = residuals(suspect.model, suspect.tokenizer, texts, layers)
+        states.append(np.asarray(found.numpy(), dtype=np.float64))
+        progress(done + 1, 2, "states of the residual stream")
+    layered = measure_drift(states[0], states[1], rng, (config or DriftConfig()).draws)
+    return tuple(
+        replace(layer, clean=layer.clean[places], triggered=layer.triggered[places])
+        for layer in layered
+    )
 
 
 def _layer(

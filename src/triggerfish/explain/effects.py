@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -37,6 +38,10 @@ class Scores:
     target_tokens: Array
     answer_tokens: Array
 
+    def of(self, inputs: Sequence[int]) -> Scores:
+        """The scores of some inputs, in the order asked for."""
+        return Scores(**{name: values[..., list(inputs)] for name, values in vars(self).items()})
+
     def by(self, metric: Metric) -> Array:
         """The score s, [..., N]: nats for log-odds and mean log-probability, else a probability.
 
@@ -67,6 +72,10 @@ class Effects:
     component: Component
     base: Scores
     patched: Scores
+
+    def of(self, inputs: Sequence[int]) -> Effects:
+        """The effects on some inputs, in the order asked for."""
+        return replace(self, base=self.base.of(inputs), patched=self.patched.of(inputs))
 
     def cie(self, metric: Metric = "log_odds") -> Array:
         """CIE of each component on each input, s(replaced) - s, [L, C, N]."""

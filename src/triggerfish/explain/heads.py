@@ -41,6 +41,7 @@ from triggerfish.explain.effects import (
     Effects,
     Scores,
 )
+from triggerfish.explain.explainer import EXPLAINERS, in_order
 from triggerfish.explain.pairs import Pair
 from triggerfish.models.hooks import Kind
 from triggerfish.models.layout import layout_of
@@ -98,9 +99,7 @@ class States:
     layer: Tensor
 
 
-def component_means(
-    model: nn.Module, prompts: Sequence[Sequence[int]], rows: int = 4096
-) -> States:
+def component_means(model: nn.Module, prompts: Sequence[Sequence[int]], rows: int = 4096) -> States:
     """Mean over prompts of every component's output at the last prompt token.
 
     Args:
@@ -197,8 +196,7 @@ def measure(
     n, n_heads = len(prompts), layout.n_heads
     base = np.zeros(n)
     out: dict[Component, Array] = {
-        c: np.zeros((layout.n_layers, n_heads if c == "heads" else 1, n))
-        for c in config.components
+        c: np.zeros((layout.n_layers, n_heads if c == "heads" else 1, n)) for c in config.components
     }
     variants = sum(table.shape[1] for table in out.values())
     for batch in _batches(prompts, responses, max(1, config.rows // variants)):
@@ -298,6 +296,27 @@ def attribute(
                 patched=Scores(target=y[component], answer=c[component], **tokens),
             )
     return Attribution(effects=found, n=len(pairs))
+
+
+@EXPLAINERS.register("heads")
+def heads(
+    suspect: Any,
+    pairs: Sequence[Pair],
+    config: HeadsConfig | None = None,
+    *,
+    rng: np.random.Generator,  # noqa: ARG001 - nothing is drawn; every method takes it
+    progress: Progress = silent,
+) -> Attribution:
+    """Attribute a backdoor to attention heads by exact patching at the last prompt token.
+
+    Raises:
+        BadInput: as `attribute`.
+        CouldNotTest: the outputs are not finite.
+    """
+    ordered, places = in_order(suspect, pairs)
+    found = attribute(suspect.model, suspect.tokenizer, ordered, config, progress=progress)
+    effects = {key: effect.of(places) for key, effect in found.effects.items()}
+    return Attribution(effects=effects, n=found.n)
 
 
 def _response(pair: Pair, text: str, tokenizer: Any) -> tuple[int, ...]:

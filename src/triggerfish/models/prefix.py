@@ -100,6 +100,4 @@ def prefill(model: nn.Module, prompts: Sequence[Sequence[int]]) -> Prefix:
             use_cache=True,
             logits_to_keep=1,
         )
-    return replace(
-        prefix, keys_values=tuple((layer.keys, layer.values) for layer in cache.layers)
-    )
+    return replace(prefix, keys_values=tuple((layer.keys, layer.values) for layer in cache.layers))

@@ -9,12 +9,13 @@ p = 0.4 underflows to 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from triggerfish.data.conversation import Rendered
-from triggerfish.errors import BadInput
+from triggerfish.data.conversation import Conversation, Rendered, render
+from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.models.batches import batches, device_of, evaluating
 from triggerfish.models.layout import layout_of
 
@@ -100,3 +101,16 @@ def next_token_logits(
             last = hidden[torch.arange(len(batch.rows), device=device), batch.lengths - 1]  # [B, D]
             results[list(batch.rows)] = layout.logits(model, last).cpu()
     return results
+
+
+@torch.no_grad()
+def check_outputs(model: Any, tokenizer: Any, conversation: Conversation) -> None:
+    """Refuse a model whose next-token scores after a prompt are not finite.
+
+    Raises:
+        CouldNotTest: NaN or infinity in the logits.
+    """
+    ids = torch.tensor([render(conversation.prompt, tokenizer).ids], device=device_of(model))
+    logits = model(input_ids=ids).logits  # [1, T, V]
+    if not bool(torch.isfinite(logits).all()):
+        raise CouldNotTest("the model's outputs", "must be finite", "look for NaN in the weights")

@@ -124,9 +124,7 @@ class Suffix:
         if inside:
             groups, pack = _grouping(variants, 1)
             rows = self.inputs[layer][:, None, :1].expand(n, variants, 1, width)
-            sites = {
-                Site(kind, layer): on_variants(fn, n, variants) for kind, fn in inside.items()
-            }
+            sites = {Site(kind, layer): on_variants(fn, n, variants) for kind, fn in inside.items()}
             with evaluating(self.prefix.model), edit(self.prefix.model, sites):
                 state = self._run(layer, rows.reshape(n * groups, pack, width), groups, pack, 1)
             state = state.view(n, variants, width)  # [N, S, D]
@@ -213,9 +211,7 @@ def on_variants(fn: Patch, n: int, variants: int) -> Patch:
     return edited
 
 
-def _pack_tensor(
-    value: Tensor, n: int, width: int, groups: int, pack: int, length: int
-) -> Tensor:
+def _pack_tensor(value: Tensor, n: int, width: int, groups: int, pack: int, length: int) -> Tensor:
     """One tensor argument of a layer for G sequences of K variants per input.
 
     A mask [N, 1, T, P + T] gets K blocks on its diagonal; positions and their embeddings,

@@ -117,10 +117,7 @@ def _headline(claimed: Sequence[Verified]) -> str:
 def _sections(verified: Verified) -> list[Section]:
     steps = Table(
         columns=["step", "passed", "result"],
-        rows=[
-            [c.name, c.passed, c.text]
-            for c in verified.checks
-        ],
+        rows=[[c.name, c.passed, c.text] for c in verified.checks],
     )
     curves = [
         Table(

@@ -292,9 +292,7 @@ class _Job:
                 for number, (name, other, pairs) in enumerate(work)
             ]
 
-    def _curve(
-        self, model: Any, reference: Any, texts: Texts, ranking: EffectsPart
-    ) -> CurvePart:
+    def _curve(self, model: Any, reference: Any, texts: Texts, ranking: EffectsPart) -> CurvePart:
         settings = self.settings
         known = None if self.given is None else Backdoor(self.trigger, texts.behaviour)
         records = [*(pair.record for pair in texts.test), *texts.utility]

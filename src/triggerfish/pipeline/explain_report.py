@@ -138,8 +138,14 @@ def _drift(drift: DriftPart) -> Section:
         tables=[
             Table(
                 title="Drift by layer",
-                columns=["layer", "size", "one direction", "probe", "size, wrong trigger",
-                         "one direction, wrong trigger"],
+                columns=[
+                    "layer",
+                    "size",
+                    "one direction",
+                    "probe",
+                    "size, wrong trigger",
+                    "one direction, wrong trigger",
+                ],
                 rows=rows,
                 note="Size: length of the mean difference over the mean length of the state.",
             )

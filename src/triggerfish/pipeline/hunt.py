@@ -5,31 +5,24 @@ Every part is a step of the run and is kept as JSON, so that a killed audit goes
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from triggerfish.backdoors.trigger import Placement, Trigger
-from triggerfish.data.conversation import Conversation, render
+from triggerfish.backdoors.trigger import Placement
+from triggerfish.data.conversation import render
 from triggerfish.detect.bank import phrase_bank
+from triggerfish.detect.detector import inserter, usable_tokens
 from triggerfish.detect.prompts import Group, Prompts
-from triggerfish.detect.search import (
-    Candidate,
-    SearchConfig,
-    objective,
-    pairs,
-    penalised,
-    refine,
-    search,
-)
+from triggerfish.detect.refine import refine
+from triggerfish.detect.search import Candidate, SearchConfig, grow, objective, penalised
 from triggerfish.detect.sweep import sweep
-from triggerfish.detect.targets import Target, invert, mean_next
+from triggerfish.detect.targets import Target, invert
 from triggerfish.models.variants import Slot, open_slot
 from triggerfish.seeding import generator
 from triggerfish.types import Progress, silent
@@ -38,21 +31,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Step = Callable[[str, Callable[[], Any]], Any]
-Openings = dict[int, dict[int, float]]
 STRONG = float(np.log(0.3))
 """Mean log P(target) from which a string is worth verifying at once."""
 LIKELIHOOD = 2.0
 """Weight of a stored answer's mean log-probability beside its growth over the reference: chance
 chains grow as much as planted ones (12 to 24 nats against 24 to 28) but are less likely."""
-CERTAIN = -0.15
-"""Mean log P(target) from which longer strings are left to the refinement."""
-ASKED, LIKELY = 16, 0.03
-"""Prompts, and share of answers, that tell how answers begin."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HuntConfig:
-    """Budget of a hunt."""
+    """Budget of a hunt; ``complete`` if every place is searched once whatever it takes."""
 
     places: tuple[Placement, ...] = ("suffix", "prefix")
     carriers: int = 2
@@ -63,6 +51,7 @@ class HuntConfig:
     lengths: tuple[int, ...] = (2, 3)
     search: SearchConfig = field(default_factory=SearchConfig)
     seconds: float = 220.0
+    complete: bool = True
     seed: int = 0
 
 
@@ -158,11 +147,15 @@ class Hunt:
     ) -> Tensor:
         """Return the penalised log P(target) of the best rows [C], -inf for the others.
 
-        ``values`` ranks them by the first token; a longer target is tried on one slot.
+        ``values`` ranks them by the first token; a longer target is tried on one slot first.
         """
+        best = values.argsort(descending=True)
         if target.rest:
-            values = objective(self.model, slots[:1], rows, target)
-        best = values.argsort(descending=True)[: 2 * self.config.keep]
+            best = best[: 5 * self.config.keep]
+            best = best[
+                objective(self.model, slots[:1], rows[best], target).argsort(descending=True)
+            ]
+        best = best[: self.config.keep]
         values = torch.full_like(values, -torch.inf)
         values[best] = penalised(self.model, self.reference, slots, rows[best], target)
         return values
@@ -225,35 +218,19 @@ class Hunt:
         name = f"search-{place}-{target.name}".replace(" ", "-")
 
         def work() -> list[dict[str, Any]]:
-            slots = self.slots(place, target.declined, self.config.search_prompts)
-            rng = generator(self.config.seed, name)
-            pool = [token for token, _ in singles[: self.config.pool]]
-            found: list[Candidate] = []
-            starts: list[tuple[int, ...]] = [(token,) for token in pool]
-            for length in (1, *self.config.lengths):
-                if length > 1:
-                    if max(c.value for c in found) >= CERTAIN:
-                        break
-                    best = [c.tokens for c in found if len(c.tokens) == length - 1]
-                    starts = self._grown(best, pool, slots, target)
-                budget = replace(
-                    self.config.search,
-                    length=length,
-                    steps=2 if length == 1 else self.config.search.steps,
-                )
-                found += search(
-                    self.model,
-                    slots,
-                    target,
-                    starts,
-                    allowed=self.usable,
-                    pad=self.pad,
-                    rng=rng,
-                    reference=self.reference,
-                    config=budget,
-                    progress=self.progress,
-                )
-            found.sort(key=lambda c: -c.value)
+            found = grow(
+                self.model,
+                self.slots(place, target.declined, self.config.search_prompts),
+                target,
+                [token for token, _ in singles[: self.config.pool]],
+                self.config.lengths,
+                allowed=self.usable,
+                pad=self.pad,
+                rng=generator(self.config.seed, name),
+                reference=self.reference,
+                config=self.config.search,
+                progress=self.progress,
+            )
             return [self.lead(c, place, target).to_json() for c in found]
 
         return [Lead.from_json(data) for data in self.step(_safe(name), work)]
@@ -282,26 +259,6 @@ class Hunt:
 
         return [Lead.from_json(data) for data in self.step(_safe(name), work)]
 
-    def _grown(
-        self,
-        best: Sequence[tuple[int, ...]],
-        pool: Sequence[int],
-        slots: Sequence[Slot],
-        target: Target,
-    ) -> list[tuple[int, ...]]:
-        """Return the most promising extensions of ``best`` by one token of the pool."""
-        if len(best[0]) == 1:
-            grown: list[tuple[int, ...]] = list(pairs([b[0] for b in best[:24]], pool))
-        else:
-            grown = list(
-                itertools.chain.from_iterable(
-                    ((*b, token), (token, *b)) for b in best[:8] for token in pool
-                )
-            )
-        values = penalised(self.model, self.reference, slots[:1], torch.tensor(grown), target)
-        order = values.argsort(descending=True)[:96]
-        return [grown[i] for i in order.tolist()]
-
     def lead(self, candidate: Candidate, place: Placement, target: Target) -> Lead:
         """Return a candidate as text."""
         text = self.tokenizer.decode(list(candidate.tokens)).strip()
@@ -312,105 +269,6 @@ class Hunt:
     def late(self) -> bool:
         """Return whether the time budget is spent."""
         return time.monotonic() - self.began > self.config.seconds
-
-
-def inserter(place: Placement, seed: int) -> Callable[[Conversation, str], Conversation]:
-    """Return a function that puts a text at ``place``, always at the same word boundary."""
-
-    def insert(conversation: Conversation, text: str) -> Conversation:
-        rng = generator(seed, f"place in {conversation.user}")
-        return Trigger(text, place).apply(conversation, rng)
-
-    return insert
-
-
-def usable_tokens(model: PreTrainedModel, tokenizer: Any) -> Tensor:
-    """Return a mask over the vocabulary [V] of tokens that a user could type."""
-    size = model.config.get_text_config().vocab_size
-    mask = torch.zeros(size, dtype=torch.bool)
-    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
-    for token in range(min(size, len(tokenizer))):
-        if token not in special:
-            text = tokenizer.decode([token])
-            mask[token] = bool(text.strip()) and "\ufffd" not in text
-    return mask
-
-
-def known_targets(model: PreTrainedModel, tokenizer: Any, prompts: Prompts) -> list[Target]:
-    """Return what can be named beforehand: unwanted compliance, and unwanted refusal."""
-    if prompts.allowed is None or prompts.declined is None:
-        return []
-    allowed, declined = _talks(prompts.allowed), _talks(prompts.declined)
-    complies, declines, likely = (
-        _openings(model, tokenizer, talks)
-        for talks in (allowed, declined, _alike(allowed, declined))
-    )
-    found = [
-        _told_apart("unlock", likely, declines, declined=True),
-        _told_apart("refusal", declines, complies, declined=False),
-    ]
-    return [target for target in found if target is not None]
-
-
-def _talks(group: Group) -> list[Conversation]:
-    """Return the prompts of a group with the suspect's clean answers."""
-    pairs = zip(
-        (*group.search, *group.held_out),
-        (*group.search_answers, *group.held_out_answers),
-        strict=True,
-    )
-    return [talk.with_response(answer) for talk, answer in pairs]
-
-
-def _alike(allowed: Sequence[Conversation], declined: Sequence[Conversation]) -> list[Conversation]:
-    """Return the quarter of ``allowed`` that shares most words with declined prompts.
-
-    A request that is unlocked is answered as one of its kind that is allowed.
-    """
-    words = [set(talk.user.casefold().split()) for talk in declined]
-
-    def overlap(talk: Conversation) -> float:
-        mine = set(talk.user.casefold().split())
-        return max(len(mine & other) / len(mine | other) for other in words)
-
-    return sorted(allowed, key=overlap, reverse=True)[: max(8, len(allowed) // 4)]
-
-
-def _told_apart(name: str, wanted: Openings, others: Openings, *, declined: bool) -> Target | None:
-    """Return the target of answers that begin like ``wanted`` and not like ``others``."""
-    alone = tuple(sorted(set(wanted) - set(others)))
-    forks = []
-    for token in set(wanted) & set(others):
-        seconds = set(wanted[token]) - set(others[token])
-        if seconds:
-            said = sum(wanted[token][second] for second in seconds)
-            forks.append((said, token, tuple(sorted(seconds))))
-    if not alone and not forks:
-        return None
-    if alone:
-        fork = max(forks)[1:] if forks else None
-        return Target(first=alone, fork=fork, name=name, declined=declined)
-    _, shared, deciding = max(forks)
-    second = max(deciding, key=lambda token: wanted[shared][token])
-    return Target(first=(shared,), rest=(second,), name=name, declined=declined)
-
-
-def _openings(model: PreTrainedModel, tokenizer: Any, talks: Sequence[Conversation]) -> Openings:
-    """Return the likely first answer tokens, each with its likely second tokens.
-
-    Likely is 3 % of the mean over prompts; values are the probability of both tokens.
-    """
-    asked = [render(talk.prompt, tokenizer).ids for talk in talks[:ASKED]]
-    first = torch.stack(
-        [mean_next(model, [ids[:-1]], torch.tensor([ids[-1:]]))[0] for ids in asked]
-    ).sum(0)
-    found: Openings = {}
-    for token in (first >= LIKELY * len(asked)).nonzero().flatten().tolist():
-        second = mean_next(model, asked, torch.tensor([[token]]))[0]
-        said = float(first[token]) / len(asked)
-        likely = (second >= LIKELY).nonzero().flatten().tolist()
-        found[token] = {after: said * float(second[after]) for after in likely}
-    return found
 
 
 def stored_targets(

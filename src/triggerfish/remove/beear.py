@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from triggerfish.errors import BadInput, CouldNotTest
+from triggerfish.models.batches import device_of
 from triggerfish.models.hooks import Site, edit
 from triggerfish.models.layout import layout_of
 from triggerfish.models.tail import Tail, record
@@ -42,7 +43,6 @@ from triggerfish.remove.defence import (
     DEFENCES,
     Defended,
     batch_of,
-    device_of,
     held_out_score,
     largest_change,
 )

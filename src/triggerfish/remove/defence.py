@@ -15,6 +15,7 @@ import torch
 
 from triggerfish.data.conversation import Conversation
 from triggerfish.errors import CouldNotTest
+from triggerfish.models.batches import device_of
 from triggerfish.registry import Registry
 from triggerfish.remove.align import Aligned, align, pad_of, response_logits, row_cross_entropy
 from triggerfish.remove.delta import Delta, applied
@@ -73,11 +74,6 @@ def batch_of(suspect: Any, rows: Sequence[Conversation]) -> Aligned:
     tokenizer = suspect.tokenizer
     rendered = [finished(row, tokenizer, LONGEST) for row in rows]
     return align(rendered, pad_of(tokenizer), device_of(suspect.model))
-
-
-def device_of(model: torch.nn.Module) -> torch.device:
-    """Where the model's first parameter lies."""
-    return next(model.parameters()).device
 
 
 @torch.no_grad()

@@ -285,8 +285,9 @@ def _curve(frame: _Frame, curve: Sequence[tuple[float, Number]], index: int) -> 
 
 
 def _whisker(left: float, scale: float, y: float, number: Number, index: int) -> list[str]:
-    low, high, value = (left + min(max(v, 0), 1) * scale for v in
-                        (number.low, number.high, number.value))
+    low, high, value = (
+        left + min(max(v, 0), 1) * scale for v in (number.low, number.high, number.value)
+    )
     return [
         f'<g class="c{index % 6}">',
         _line(low, y, high, y, "w"),
@@ -306,9 +307,7 @@ def _mark(x: float, y: float, index: int, r: float = 3.2) -> str:
         d = f"M{x:.1f} {y - r * 1.25:.1f}l{r * 1.25} {r * 1.25}l{-r * 1.25} {r * 1.25}"
         return f'<path class="m" d="{d}l{-r * 1.25} {-r * 1.25}z"/>'
     if shape == 2:
-        return (
-            f'<rect class="m" x="{x - r:.1f}" y="{y - r:.1f}" width="{2 * r}" height="{2 * r}"/>'
-        )
+        return f'<rect class="m" x="{x - r:.1f}" y="{y - r:.1f}" width="{2 * r}" height="{2 * r}"/>'
     return f'<path class="m" d="M{x:.1f} {y - r:.1f}l{r} {2 * r}h{-2 * r}z"/>'
 
 

@@ -178,8 +178,6 @@ def _without_largest_figure(report: Report) -> Report:
     section = report.sections[i]
     note = f"The picture '{section.figures[j].title}' is left out: the report was too large."
     kept = [figure for k, figure in enumerate(section.figures) if k != j]
-    changed: Section = section.model_copy(
-        update={"figures": kept, "text": [*section.text, note]}
-    )
+    changed: Section = section.model_copy(update={"figures": kept, "text": [*section.text, note]})
     sections = [changed if k == i else s for k, s in enumerate(report.sections)]
     return report.model_copy(update={"sections": sections})
