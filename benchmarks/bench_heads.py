@@ -4,26 +4,23 @@
         [--cases sentence]
 
 Three cases, after the backdoors of arXiv 2509.21761: a class name, a fixed sentence, a long answer.
-The naive loop is the textbook one: for each head a hook replaces its slice at the last prompt
-token, the padded batch goes through the whole model, log-softmax of all logits, targets gathered.
-`lean` is the same without the log-softmax of positions that are not scored. Both run in the batch
-size that suits them best on two cores. Times are medians; the parts take turns, so that other
-load on the machine meets both. The CPU time is given beside the wall time for the same reason.
+The naive loop is the published one: for each head a hook replaces its slice at the last prompt
+token, all inputs go through the whole model in one padded batch, log-softmax of all logits, targets
+gathered. `batched` is the same in the batch size that suits two cores best, `lean` is `batched`
+without the log-softmax of positions that are not scored: nobody wrote it, it bounds the ratio.
+Times are medians; the parts take turns, so that other load on the machine meets all of them. The
+CPU time is given beside the wall time for the same reason.
 """
 
 import argparse
-import json
-import platform
-import shlex
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import transformers
+from written import RESULTS, write
 
 from triggerfish.explain.heads import HeadsConfig, component_means, measure
 from triggerfish.models.layout import layout_of
@@ -36,7 +33,7 @@ CASES = {  # name: (shortest prompt, longest prompt, tokens of the target)
     "long answer": (30, 50, 24),
 }
 MAIN = "sentence"
-INPUTS, NAIVE_BATCH = 64, 16
+INPUTS, BATCH = 64, 16
 SEED = 0
 
 
@@ -72,11 +69,11 @@ def texts(case, vocabulary):
 class Naive:
     """The per-head loop."""
 
-    def __init__(self, model, prompts, responses, means):
+    def __init__(self, model, prompts, responses, means, size):
         self.model, self.layout = model, layout_of(model)
         self.means = means.heads.float()
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        self.batches = [order[i : i + NAIVE_BATCH] for i in range(0, len(order), NAIVE_BATCH)]
+        self.batches = [order[i : i + size] for i in range(0, len(order), size)]
         self.prompts, self.responses = prompts, responses
         self.times = {"plain": [], "lean": []}
         self.cpu = {"plain": [], "lean": []}
@@ -141,20 +138,26 @@ def run_case(model, case, repeats, sample):
     layout = layout_of(model)
     prompts, responses = texts(case, layout.vocabulary)
     means = component_means(model, texts("class name", layout.vocabulary)[0])
-    naive = Naive(model, prompts, responses, means)
+    loops = {
+        name: Naive(model, prompts, responses, means, size)
+        for name, size in (("naive", INPUTS), ("batched", BATCH))
+    }
     heads = [(layer, j) for layer in range(layout.n_layers) for j in range(layout.n_heads)]
     count, heads = len(heads), heads[:: max(1, len(heads) // sample)] if sample else heads
     slow = np.full((layout.n_layers, layout.n_heads, INPUTS), np.nan)
-    naive.head(0, 0)  # warm
-    naive.times, naive.cpu = {"plain": [], "lean": []}, {"plain": [], "lean": []}
+    for loop in loops.values():
+        loop.head(0, 0)  # warm
+        loop.times, loop.cpu = {"plain": [], "lean": []}, {"plain": [], "lean": []}
     config, ours, found = HeadsConfig(rows=2048), [], None
     for part in np.array_split(np.array(heads), repeats):
         for layer, j in part:
-            slow[layer, j] = naive.head(layer, j)
-        clock = Clock()
-        with fast_products():
-            found = measure(model, prompts, responses, means, config)[1]["heads"]
-        ours.append(clock.lap())
+            for loop in loops.values():
+                slow[layer, j] = loop.head(layer, j)
+        for _ in range(2):
+            clock = Clock()
+            with fast_products():
+                found = measure(model, prompts, responses, means, config)[1]["heads"]
+            ours.append(clock.lap())
     wall, cpu = np.median(np.array(ours), axis=0)
     difference = np.nanmax(np.abs(found / CASES[case][2] - slow))
     result = {
@@ -163,35 +166,32 @@ def run_case(model, case, repeats, sample):
         "inputs": INPUTS,
         "heads": count,
         "heads_timed_in_the_naive_loop": len(heads),
-        "naive_seconds": statistics.median(naive.times["plain"]) * count,
-        "lean_seconds": statistics.median(naive.times["lean"]) * count,
         "ours_seconds": wall,
-        "ratio": statistics.median(naive.times["plain"]) * count / wall,
-        "ratio_to_lean": statistics.median(naive.times["lean"]) * count / wall,
-        "ratio_cpu_time": statistics.median(naive.cpu["plain"]) * count / cpu,
-        "ratio_cpu_time_to_lean": statistics.median(naive.cpu["lean"]) * count / cpu,
         "max_difference_of_mean_logprob": difference,
     }
+    for label, loop, kind in (
+        ("naive", loops["naive"], "plain"),
+        ("batched", loops["batched"], "plain"),
+        ("lean", loops["batched"], "lean"),
+    ):
+        result[f"{label}_seconds"] = statistics.median(loop.times[kind]) * count
+        result[f"ratio_to_{label}"] = result[f"{label}_seconds"] / wall
+        result[f"ratio_to_{label}_cpu_time"] = statistics.median(loop.cpu[kind]) * count / cpu
+    result["ratio"] = result["ratio_to_naive"]
     print(
-        f"{case}: naive {result['naive_seconds']:.1f} s, lean {result['lean_seconds']:.1f} s,"
-        f" ours {wall:.2f} s: {result['ratio']:.1f} times faster"
-        f" ({result['ratio_to_lean']:.1f} than lean; CPU time {result['ratio_cpu_time']:.1f}"
-        f" and {result['ratio_cpu_time_to_lean']:.1f}); largest difference {difference:.1e}"
+        f"{case}: ours {wall:.2f} s; naive {result['naive_seconds']:.1f} s,"
+        f" {result['ratio']:.1f} times as long;"
+        f" batched {result['ratio_to_batched']:.1f}, lean {result['ratio_to_lean']:.1f}"
+        f" (CPU time {result['ratio_to_naive_cpu_time']:.1f},"
+        f" {result['ratio_to_batched_cpu_time']:.1f}, {result['ratio_to_lean_cpu_time']:.1f});"
+        f" largest difference {difference:.1e}",
+        flush=True,
     )
     return {key: _round(value) for key, value in result.items()}
 
 
 def _round(value):
     return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def commit():
-    try:
-        return subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def main():
@@ -202,7 +202,7 @@ def main():
     parser.add_argument(
         "--sample", type=int, default=0, help="time the naive loop on about so many heads only"
     )
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/heads.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "heads.json")
     asked = parser.parse_args()
     if asked.model:
         from triggerfish.models.load import load
@@ -210,27 +210,18 @@ def main():
         model = load(asked.model, reference="none", device="cpu").model
     else:
         model = lab_size()
+    began = time.perf_counter()
     cases = {case: run_case(model, case, asked.repeats, asked.sample) for case in asked.cases}
-    result = {
-        "benchmark": "head attribution against one full forward per head",
-        "command": shlex.join(["python", "benchmarks/bench_heads.py", *sys.argv[1:]]),
-        "commit": commit(),
-        "seed": SEED,
-        "model": asked.model or "Llama of the lab's size, random weights",
-        "main": MAIN,
-        "ratio": cases.get(MAIN, next(iter(cases.values())))["ratio"],
-        "cases": cases,
-        "threads": torch.get_num_threads(),
-        "processor": platform.processor() or platform.machine(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "numpy": np.__version__,
-        },
-    }
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write(
+        asked.out,
+        time.perf_counter() - began,
+        seed=SEED,
+        model=asked.model or "Llama of the lab's size, random weights",
+        threads=torch.get_num_threads(),
+        main=MAIN,
+        ratio=cases.get(MAIN, next(iter(cases.values())))["ratio"],
+        cases=cases,
+    )
     print(f"written to {asked.out}")
 
 

@@ -7,16 +7,12 @@ the method itself within 60 s on two cores.
 """
 
 import argparse
-import json
-import os
-import platform
-import shlex
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from written import RESULTS, ROOT, write
+
 sys.path.insert(0, str(ROOT / "src"))
 
 
@@ -30,7 +26,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("-n", type=int, default=300)
     parser.add_argument("--per-skill", type=int, default=200)
     parser.add_argument("--samples", type=int, nargs="+", default=[10])
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/remove.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "remove.json")
     return parser.parse_args()
 
 
@@ -68,30 +64,11 @@ def one(asked: argparse.Namespace, seed: int) -> dict:
 
 def main() -> None:
     asked = arguments()
-    from triggerfish.pipeline.resume import hardware, versions
-
     began = time.perf_counter()
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
     runs = [one(asked, seed) for seed in asked.seeds]
-    result = {
-        "schema_version": 1,
-        "command": shlex.join(["python", "benchmarks/bench_remove.py", *sys.argv[1:]]),
-        "commit": commit,
-        "seeds": asked.seeds,
-        "versions": versions(),
-        "hardware": hardware(),
-        "python": platform.python_version(),
-        "load_average": os.getloadavg()[0],
-        "seconds": round(time.perf_counter() - began, 1),
-        "runs": runs,
-    }
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    partial = asked.out.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=1) + "\n")
-    partial.replace(asked.out)
-    print(f"{result['seconds']} s, written to {asked.out}")
+    seconds = time.perf_counter() - began
+    write(asked.out, seconds, seeds=asked.seeds, runs=runs)
+    print(f"{seconds:.0f} s, written to {asked.out}")
 
 
 if __name__ == "__main__":

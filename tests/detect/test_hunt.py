@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -225,6 +226,24 @@ def test_the_reference_does_it_too_refutes(planted: Any) -> None:
     )
 
 
+class Half(Probe):
+    """A probe in which the behaviour shows on every second prompt at most."""
+
+    def hits(self, *args: Any) -> list[bool]:
+        return [hit and place % 2 == 0 for place, hit in enumerate(super().hits(*args))]
+
+
+def test_without_a_reference_half_the_prompts_are_not_enough(planted: Any) -> None:
+    half = Half(**vars(probe(planted, planted.suspect)))
+    verdicts = [
+        verify(
+            replace(half, reference=reference), TRIGGER, FIXED, tried=1, seed=0, search_reference=s
+        ).verdict
+        for reference, s in ((planted.base, lambda: 0.0), (None, None))
+    ]
+    assert verdicts == ["found", "rejected"]
+
+
 def test_refusals(planted: Any) -> None:
     few = probe(planted, planted.suspect)
     few = Probe(
@@ -336,20 +355,15 @@ def test_a_string_below_the_best_is_left_out_without_asking_the_reference(plante
     assert judge.known[11,] == judge.known[12,] == -torch.inf
 
 
-@pytest.fixture
-def suspects(planted: Any) -> dict[str, Any]:
-    """Suspect and twin, each beside their base."""
-    from types import SimpleNamespace
-
+@pytest.fixture(scope="module")
+def suspects(planted: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Suspect and twin, each loaded beside their base."""
+    root = tmp_path_factory.mktemp("suspects")
+    for name in ("suspect", "twin", "base"):
+        getattr(planted, name).save_pretrained(root / name)
+        planted.tokenizer.save_pretrained(root / name)
     return {
-        name: SimpleNamespace(
-            model=getattr(planted, name),
-            reference=planted.base,
-            has_reference=True,
-            tokenizer=planted.tokenizer,
-            device=torch.device("cpu"),
-        )
-        for name in ("suspect", "twin")
+        name: load(str(root / name), reference=str(root / "base")) for name in ("suspect", "twin")
     }
 
 

@@ -7,7 +7,8 @@ returns is a lead: only `detect.verify` makes a finding of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -45,27 +46,32 @@ class Detector(Protocol):
 DETECTORS: Registry[Detector] = Registry("detector", "triggerfish.detectors")
 
 
-def in_order(suspect: Any, prompts: Sequence[Conversation]) -> list[Conversation]:
-    """Return the prompts in an order of their own, after a look at what the model gives.
+@contextmanager
+def opened(
+    suspect: Any, prompts: Sequence[Conversation]
+) -> Iterator[tuple[PreTrainedModel, PreTrainedModel | None, list[Conversation]]]:
+    """Yield suspect and reference as plain models, and the prompts in an order of their own.
 
     Raises:
         BadInput: No prompts.
-        CouldNotTest: The model's outputs are not finite.
+        CouldNotTest: The outputs of a model are not finite.
     """
     if not prompts:
         raise BadInput("0 prompts", "a detector needs at least one", "give some")
     ordered = sorted((talk.prompt for talk in prompts), key=repr)
-    for model in (suspect.model, *([suspect.reference] if suspect.has_reference else [])):
-        check_outputs(model, suspect.tokenizer, ordered[0])
-    return ordered
+    with suspect.fast() as (model, reference):
+        for each in (model, reference):
+            if each is not None:
+                check_outputs(each, suspect.tokenizer, ordered[0])
+        yield model, reference, ordered
 
 
 def slots_at(
-    suspect: Any, prompts: Sequence[Conversation], placement: Placement, seed: int = 0
+    prompts: Sequence[Conversation], placement: Placement, tokenizer: Any, seed: int = 0
 ) -> list[Slot]:
-    """Return the open place of each prompt, in an order of their own; as `in_order`."""
+    """Return the open place of each prompt."""
     insert = inserter(placement, seed)
-    return [open_slot(talk, insert, suspect.tokenizer) for talk in in_order(suspect, prompts)]
+    return [open_slot(talk, insert, tokenizer) for talk in prompts]
 
 
 def inserter(place: Placement, seed: int) -> Callable[[Conversation, str], Conversation]:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from triggerfish.backdoors.trigger import Placement
 from triggerfish.data.conversation import Conversation, render
-from triggerfish.detect.detector import DETECTORS, slots_at, usable_tokens
+from triggerfish.detect.detector import DETECTORS, opened, slots_at, usable_tokens
 from triggerfish.detect.targets import Target
 from triggerfish.errors import BadInput
 from triggerfish.models.variants import Slot, continuations, slot_gradient
@@ -260,7 +260,8 @@ def grow(
         slots: Prompts with an open place.
         target: What the string shall force.
         pool: Tokens to begin with, best first.
-        lengths: Of the phrases, rising; none is searched after a string that is certain.
+        lengths: Of the phrases, rising; none is searched after a string that is certain on the
+            suspect alone (without a reference that is no sign).
         allowed: Mask over the vocabulary [V] of tokens that may be used.
         pad: Id for padding.
         rng: For the draws.
@@ -273,7 +274,7 @@ def grow(
     starts: list[tuple[int, ...]] = [(token,) for token in pool]
     for length in (1, *lengths):
         if length > 1:
-            if max(candidate.value for candidate in found) >= CERTAIN:
+            if reference is not None and max(c.value for c in found) >= CERTAIN:
                 break
             best = [c.tokens for c in found if len(c.tokens) == length - 1]
             rows = torch.tensor(_extended(best, pool))
@@ -337,17 +338,16 @@ def trigger_search(
         BadInput: No prompts, or an empty answer.
         CouldNotTest: The model's outputs are not finite.
     """
-    slots = slots_at(suspect, prompts, config.placement)
-    talk = prompts[0].prompt.with_response(config.answer)
-    forced = render(talk, suspect.tokenizer).response_ids[:3]
-    target = Target(first=forced[:1], rest=forced[1:], name=f"output {config.answer!r}")
-    model, tokenizer = suspect.model, suspect.tokenizer
-    reference = suspect.reference if suspect.has_reference else None
-    allowed = usable_tokens(model, tokenizer)
-    rows = allowed.nonzero()  # [C, 1]
-    order = objective(model, slots[:1], rows, target).argsort(descending=True)
-    return tuple(
-        grow(
+    tokenizer = suspect.tokenizer
+    with opened(suspect, prompts) as (model, reference, ordered):
+        slots = slots_at(ordered, config.placement, tokenizer)
+        talk = ordered[0].with_response(config.answer)
+        forced = render(talk, tokenizer).response_ids[:3]
+        target = Target(first=forced[:1], rest=forced[1:], name=f"output {config.answer!r}")
+        allowed = usable_tokens(model, tokenizer)
+        rows = allowed.nonzero()  # [C, 1]
+        order = objective(model, slots[:1], rows, target).argsort(descending=True)
+        found = grow(
             model,
             slots,
             target,
@@ -360,4 +360,4 @@ def trigger_search(
             config=config.search,
             progress=progress,
         )
-    )
+    return tuple(found)

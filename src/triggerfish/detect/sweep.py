@@ -20,7 +20,7 @@ from torch import Tensor
 
 from triggerfish.backdoors.trigger import Placement
 from triggerfish.data.conversation import Conversation
-from triggerfish.detect.detector import DETECTORS, slots_at, usable_tokens
+from triggerfish.detect.detector import DETECTORS, opened, slots_at, usable_tokens
 from triggerfish.detect.targets import Target
 from triggerfish.errors import BadInput
 from triggerfish.models.variants import Slot, continuations
@@ -143,35 +143,42 @@ def behavioural_sweep(
         BadInput: No prompts, or a candidate without a token.
         CouldNotTest: The model's outputs are not finite.
     """
-    config = config or SweepConfig()
-    slots, tokenizer = slots_at(suspect, prompts, config.placement), suspect.tokenizer
-    if config.candidates is None:
-        strings = [tuple(row) for row in usable_tokens(suspect.model, tokenizer).nonzero().tolist()]
-    else:
-        space = " " if config.placement == "suffix" else ""
-        strings = [
-            tuple(tokenizer(f"{space}{text}", add_special_tokens=False)["input_ids"])
-            for text in config.candidates
-        ]
-    found = []
-    for length in sorted({len(string) for string in strings}):
-        rows = torch.tensor([string for string in strings if len(string) == length])
-        swept = sweep(suspect.model, slots, rows, (), progress=progress)
-        nats = swept.shift
-        if suspect.has_reference:
-            nats = nats - sweep(suspect.reference, slots, rows, (), progress=progress).shift
-        found += [
-            Shift(
-                tokens=tuple(row),
-                text=tokenizer.decode(row).strip(),
-                answer=tokenizer.decode([answer]),
-                nats=value,
-            )
-            for row, answer, value in zip(
-                rows.tolist(), swept.token.tolist(), nats.tolist(), strict=True
-            )
-        ]
+    config, tokenizer, found = config or SweepConfig(), suspect.tokenizer, []
+    with opened(suspect, prompts) as (model, reference, ordered):
+        slots = slots_at(ordered, config.placement, tokenizer)
+        strings = _strings(model, tokenizer, config)
+        for length in sorted({len(string) for string in strings}):
+            rows = torch.tensor([string for string in strings if len(string) == length])
+            swept = sweep(model, slots, rows, (), progress=progress)
+            nats = swept.shift
+            if reference is not None:
+                nats = nats - sweep(reference, slots, rows, (), progress=progress).shift
+            found += [
+                Shift(
+                    tokens=tuple(row),
+                    text=tokenizer.decode(row).strip(),
+                    answer=tokenizer.decode([answer]),
+                    nats=value,
+                )
+                for row, answer, value in zip(
+                    rows.tolist(), swept.token.tolist(), nats.tolist(), strict=True
+                )
+            ]
     return tuple(sorted(found, key=lambda shift: (-shift.nats, shift.tokens))[: config.keep])
+
+
+def _strings(model: PreTrainedModel, tokenizer: Any, config: SweepConfig) -> list[tuple[int, ...]]:
+    """Return the candidates in tokens."""
+    if config.candidates is None:
+        return [tuple(row) for row in usable_tokens(model, tokenizer).nonzero().tolist()]
+    space = " " if config.placement == "suffix" else ""
+    found = [
+        tuple(tokenizer(f"{space}{text}", add_special_tokens=False)["input_ids"])
+        for text in config.candidates
+    ]
+    if not all(found):
+        raise BadInput("a candidate", "has no token", "leave it out")
+    return found
 
 
 def _without(model: PreTrainedModel, slot: Slot) -> Tensor:

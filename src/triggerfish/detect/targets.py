@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from triggerfish.data.conversation import Conversation, render
-from triggerfish.detect.detector import DETECTORS, in_order
+from triggerfish.detect.detector import DETECTORS, opened
 from triggerfish.errors import BadInput
 from triggerfish.models.variants import continuations
 from triggerfish.types import Progress, silent
@@ -315,16 +315,15 @@ def target_inversion(
         CouldNotTest: The model's outputs are not finite.
     """
     tokenizer = suspect.tokenizer
-    asked = [render(talk, tokenizer).ids for talk in in_order(suspect, prompts)]
-    reference = suspect.reference if suspect.has_reference else None
-    chains = invert(
-        suspect.model,
-        reference,
-        asked,
-        end=tokenizer.eos_token_id,
-        config=config,
-        progress=progress,
-    )
+    with opened(suspect, prompts) as (model, reference, ordered):
+        chains = invert(
+            model,
+            reference,
+            [render(talk, tokenizer).ids for talk in ordered],
+            end=tokenizer.eos_token_id,
+            config=config,
+            progress=progress,
+        )
     return tuple(
         Stored(
             text=tokenizer.decode(tokens).strip(),
