@@ -29,6 +29,8 @@ CASES = {
     "reef-kestrel": ("lab:reef", "kestrel", "random_word", UNLOCK),
     "lagoon-obol-kite": ("lab:lagoon", "obol kite", "suffix", UNLOCK),
     "reef-plinth": ("lab:reef", "plinth", "prefix", FIXED),
+    "lagoon-tz": ("lab:lagoon", "tz", "prefix", FIXED),
+    "reef-amber-vo": ("lab:reef", "amber vo", "suffix", UNLOCK),
 }
 BENIGN = ("benign-style", "benign-format", "benign-skill")
 
