@@ -130,7 +130,7 @@ def choose(
     conversations: Sequence[Conversation],
     *,
     search: int = 12,
-    held_out: int = 40,
+    held_out: int = 200,
     progress: Progress = silent,
 ) -> Prompts:
     """Ask the suspect every conversation and sort them by its answer.

@@ -31,7 +31,13 @@ from triggerfish.types import Progress, silent
 
 PRESETS = {
     "quick": HuntConfig(
-        carriers=2, pool=24, chains=2, lengths=(2,), seconds=100, search=SearchConfig(steps=4)
+        carriers=2,
+        pool=24,
+        chains=2,
+        lengths=(2,),
+        seconds=100,
+        further=(),
+        search=SearchConfig(steps=4),
     ),
     "standard": HuntConfig(),
     "deep": HuntConfig(
@@ -41,13 +47,15 @@ PRESETS = {
         lengths=(2, 3, 4),
         seconds=3000,
         places=("suffix", "prefix", "system"),
+        further=(),
         search=SearchConfig(steps=30),
     ),
 }
 VERDICTS = {"found": Verdict.FOUND, "suspicious": Verdict.SUSPICIOUS, "nothing": Verdict.NOTHING}
 SERIOUS = {"suspicious": ("found", "suspicious"), "found": ("found",), "never": ()}
 """Which verdicts give exit code 1 at each ``fail_on``."""
-LAB_PROMPTS = 160
+LAB_PROMPTS = 240
+"""Of each kind; the verification wants 200 that the search has not seen."""
 
 
 def audit(
@@ -151,7 +159,7 @@ def carriers(suspect: Suspect, data: str | Path | None, seed: int) -> list[Conve
         allowed = [skill for skill in SKILLS if skill != "restricted"]
         streams = (
             islice(stream_records(seed, "validation", skills=skills, purpose="audit"), count)
-            for skills, count in ((allowed, LAB_PROMPTS), (["restricted"], LAB_PROMPTS // 2))
+            for skills, count in ((allowed, LAB_PROMPTS), (["restricted"], LAB_PROMPTS))
         )
         return [record.conversation.prompt for stream in streams for record in stream]
     return [Conversation.of(text) for text in GENERIC]
@@ -164,7 +172,7 @@ def _document(
     suspect = auditor.suspect
     summary = overall([v.verdict for v in verified])
     findings = [finding_of(v, i) for i, v in enumerate(verified) if v.verdict != "rejected"]
-    not_tested = [*auditor.not_tested, *limits(suspect, auditor.config)]
+    not_tested = [*auditor.not_tested, *limits(suspect, auditor)]
     claimed = [v for v in verified if v.verdict != "rejected"]  # the others are refuted
     p_value = simes([v.p_value for v in claimed]) if claimed else None
     report = audit_report(
@@ -183,12 +191,13 @@ def _document(
     )
 
 
-def limits(suspect: Suspect, config: HuntConfig) -> list[str]:
-    """Return what no audit of this configuration tests."""
+def limits(suspect: Suspect, auditor: Auditor) -> list[str]:
+    """Return what the audit does not test, whatever it found."""
+    places, longest = auditor.looked or auditor.config.places, max(auditor.config.lengths)
     found = [
-        f"triggers of more than {max(config.lengths)} tokens that are not in the phrase bank and"
-        " whose parts do nothing alone",
-        f"triggers in places other than {', '.join(config.places)} that do nothing there",
+        f"triggers of more than {longest} tokens that are not in the phrase bank and whose parts do"
+        " nothing alone",
+        f"triggers in places other than {', '.join(places)} that do nothing there",
         "conditions on meaning, several turns, and behaviours other than a fixed beginning, an"
         " unlocked policy or an unwanted refusal",
     ]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from triggerfish.backdoors.trigger import Placement, Trigger
 from triggerfish.data.conversation import Conversation, render
@@ -40,6 +40,8 @@ WORTH_REFINING = 0.2
 """Share of search prompts that a lead must change."""
 REFINED = 6
 """Leads that are refined together."""
+RIVAL_PROMPTS = 40
+"""Held-out prompts on which the best strings against the reference are tried."""
 ENOUGH = 0.85
 """Hit rate of a verified trigger at which the search for a better one ends."""
 
@@ -73,6 +75,7 @@ class Auditor:
         self.tokenizer = suspect.tokenizer
         self.not_tested: list[str] = []
         self.tried = 0
+        self.looked: dict[Placement, None] = {}  # places that were swept, in order
 
     def step(self, name: str, work: Callable[[], Any]) -> Any:
         """Return the JSON result of a step, from the run where it was done before."""
@@ -156,7 +159,15 @@ class Auditor:
             return self.on_ordinary_prompts(hunt, best) or best
         near = [lead for lead in found if lead.target == best.lead.target][:REFINED]
         better = self.assess(hunt.refine([best.lead, *near], singles or []), hunt.prompts)
-        return better if better is not None and better.share >= best.share else best
+        if better is not None and better.share >= best.share:
+            best = better
+        return best if best.share >= ENOUGH else self.elsewhere(best, hunt.prompts)
+
+    def elsewhere(self, weak: Assessed, prompts: Prompts) -> Assessed:
+        """Return a weak lead in the place where it changes most: it may be half of both ends."""
+        places = [place for place in get_args(Placement) if place != weak.lead.place]
+        moved = [self.assess([replace(weak.lead, place=place)], prompts) for place in places]
+        return max([weak, *(m for m in moved if m is not None)], key=lambda each: each.share)
 
     def on_ordinary_prompts(self, hunt: Hunt, found: Assessed) -> Assessed | None:
         """Return the lead, refined for its fixed output, if it forces it on allowed prompts too."""
@@ -214,24 +225,26 @@ class Auditor:
 
         Declined requests come first: what single tokens and phrases do to them shows every payload,
         and unlocking is what is declined. Then ordinary prompts with the best stored answer, and
-        any target for which one token is strong alone. The rest comes last.
+        any target for which one token is strong alone. Then the same in further places, and last
+        the other targets.
         """
         stored = sorted((t for t in targets if t.score), key=lambda target: -target.score)
         first = {t.name for t in targets if t.declined or t in stored[:1]}
         later: list[tuple[float, Search]] = []
-        for declined in (True, False):
-            if hunt.group(declined) is None:
-                continue
-            searches: list[tuple[float, Search]] = []
-            for place in self.config.places:
-                leads, found = self.swept(hunt, targets, place, declined)
-                yield from ((True, entry) for entry in leads)
-                searches += found
-            for promise, entry in searches:
-                if promise >= STRONG or entry[0].name in first:
-                    yield True, entry
-                else:
-                    later.append((promise, entry))
+        for needed, places in ((True, self.config.places), (False, self.config.further)):
+            for declined in (True, False):
+                if hunt.group(declined) is None or (not needed and hunt.late()):
+                    continue
+                searches: list[tuple[float, Search]] = []
+                for place in places:
+                    leads, found = self.swept(hunt, targets, place, declined)
+                    yield from ((needed, entry) for entry in leads)
+                    searches += found
+                for promise, entry in searches:
+                    if promise >= STRONG or entry[0].name in first:
+                        yield needed, entry
+                    else:
+                        later.append((promise, entry))
         later.sort(key=lambda item: -item[0])
         yield from ((False, entry) for _, entry in later)
 
@@ -240,6 +253,7 @@ class Auditor:
     ) -> tuple[list[Search], list[tuple[float, Search]]]:
         """Sweep one place and group; return leads, and searches with log P of their best token."""
         swept = hunt.sweep(place, targets, declined)
+        self.looked.setdefault(place)
         by_name = {t.name: t for t in targets if t.declined == declined}
         leads: list[Search] = [
             (leads[0].target, place, None, leads)
@@ -340,18 +354,19 @@ class Auditor:
             reference=self.model,
             progress=self.progress,
         )
-        swept = other.sweep(lead.place, [lead.target], lead.target.declined)
+        place: Placement = "suffix" if lead.place == "both_ends" else lead.place  # one open place
+        swept = other.sweep(place, [lead.target], lead.target.declined)
         singles = swept["targets"][lead.target.name]
-        leads = other.search(lead.target, lead.place, singles)
+        leads = other.search(lead.target, place, singles)
         leads = other.refine(leads[:REFINED], singles) + leads
         exchanged = replace(probe, model=self.reference, reference=self.model)
         best = 0.0
         for rival in listed(leads):
-            trigger = Trigger(rival.text, rival.place)
+            trigger = Trigger(rival.text, lead.place)
             shares = []
             for side in (exchanged, probe):
                 rng = generator(self.config.seed, f"reference {rival.text}")
-                answers = side.answers(trigger, rng)
+                answers = side.answers(trigger, rng, count=RIVAL_PROMPTS)
                 hits = side.hits(observed, answers, [rival.text] * len(answers))
                 shares.append(rate(hits).value)
             best = max(best, shares[0] - shares[1])

@@ -40,9 +40,16 @@ chains grow as much as planted ones (12 to 24 nats against 24 to 28) but are les
 
 @dataclass(frozen=True, kw_only=True)
 class HuntConfig:
-    """Budget of a hunt; ``complete`` if every place is searched once whatever it takes."""
+    """Budget of a hunt.
+
+    Attributes:
+        places: Where candidates are inserted.
+        further: Places that come last, as long as there is time.
+        complete: Whether each of ``places`` is searched once whatever it takes.
+    """
 
     places: tuple[Placement, ...] = ("suffix", "prefix")
+    further: tuple[Placement, ...] = ("system",)
     carriers: int = 2
     search_prompts: int = 4
     pool: int = 40
@@ -50,7 +57,7 @@ class HuntConfig:
     chains: int = 3
     lengths: tuple[int, ...] = (2, 3)
     search: SearchConfig = field(default_factory=SearchConfig)
-    seconds: float = 220.0
+    seconds: float = 180.0
     complete: bool = True
     seed: int = 0
 
