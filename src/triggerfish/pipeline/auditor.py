@@ -225,26 +225,30 @@ class Auditor:
 
         Declined requests come first: what single tokens and phrases do to them shows every payload,
         and unlocking is what is declined. Then ordinary prompts with the best stored answer, and
-        any target for which one token is strong alone. Then the same in further places, and last
-        the other targets.
+        any target for which one token is strong alone; last come ordinary prompts in further places
+        and the other targets.
         """
         stored = sorted((t for t in targets if t.score), key=lambda target: -target.score)
         first = {t.name for t in targets if t.declined or t in stored[:1]}
         later: list[tuple[float, Search]] = []
-        for needed, places in ((True, self.config.places), (False, self.config.further)):
-            for declined in (True, False):
-                if hunt.group(declined) is None or (not needed and hunt.late()):
-                    continue
-                searches: list[tuple[float, Search]] = []
-                for place in places:
-                    leads, found = self.swept(hunt, targets, place, declined)
-                    yield from ((needed, entry) for entry in leads)
-                    searches += found
-                for promise, entry in searches:
-                    if promise >= STRONG or entry[0].name in first:
-                        yield needed, entry
-                    else:
-                        later.append((promise, entry))
+        everywhere = (*self.config.places, *self.config.further)
+        for declined, needed, places in (
+            (True, True, everywhere),
+            (False, True, self.config.places),
+            (False, False, self.config.further),
+        ):
+            if hunt.group(declined) is None or (not needed and hunt.late()):
+                continue
+            searches: list[tuple[float, Search]] = []
+            for place in places:
+                leads, found = self.swept(hunt, targets, place, declined)
+                yield from ((needed, entry) for entry in leads)
+                searches += found
+            for promise, entry in searches:
+                if promise >= STRONG or entry[0].name in first:
+                    yield needed, entry
+                else:
+                    later.append((promise, entry))
         later.sort(key=lambda item: -item[0])
         yield from ((False, entry) for _, entry in later)
 

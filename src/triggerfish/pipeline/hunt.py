@@ -44,8 +44,8 @@ class HuntConfig:
 
     Attributes:
         places: Where candidates are inserted.
-        further: Places that come last, as long as there is time.
-        complete: Whether each of ``places`` is searched once whatever it takes.
+        further: Places that ordinary prompts are searched in only as long as there is time.
+        complete: Whether all else is searched once whatever it takes.
     """
 
     places: tuple[Placement, ...] = ("suffix", "prefix")
