@@ -43,17 +43,18 @@ SHORTLIST = 48
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """Budget of one search."""
+    """Budget of one search; ``patience`` is how many steps in a row may bring nothing better."""
 
     length: int = 2
     beam: int = 8
     steps: int = 12
+    patience: int = 4
     swaps: int = 160
     top: int = 192
 
     def __post_init__(self) -> None:
         """Refuse an empty budget."""
-        if min(self.length, self.beam, self.steps, self.swaps, self.top) < 1:
+        if min(vars(self).values()) < 1:
             raise BadInput(f"{self}", "every part of a search budget is at least 1", "raise it")
 
 
@@ -225,7 +226,10 @@ def search(
 
     judge(starts)
     expanded: set[tuple[int, ...]] = set()
+    highest, idle = max(known.values()), 0
     for step in range(config.steps):
+        if idle >= config.patience or (reference is not None and highest >= CERTAIN):
+            break
         fresh = [string for string in best(3 * config.beam) if string not in expanded]
         chosen = fresh[: max(1, config.beam // 4)]
         expanded.update(chosen)
@@ -234,6 +238,8 @@ def search(
             for string in chosen
             for swap in swaps(model, slots, string, target, allowed, config, pad, rng)
         )
+        better = max(known.values())
+        highest, idle = better, 0 if better > highest else idle + 1
         progress(step + 1, config.steps, f"searching a trigger for {target.name}")
     found = [Candidate(string, known[string]) for string in best(4 * config.beam)]
     return [candidate for candidate in found if np.isfinite(candidate.value)]
