@@ -31,7 +31,13 @@ from triggerfish.detect.search import (
     trigger_search,
 )
 from triggerfish.detect.sweep import SweepConfig, behavioural_sweep, sweep
-from triggerfish.detect.targets import InversionConfig, Target, invert, target_inversion
+from triggerfish.detect.targets import (
+    InversionConfig,
+    Target,
+    invert,
+    one_an_answer,
+    target_inversion,
+)
 from triggerfish.detect.verify import Probe, verify
 from triggerfish.errors import BadInput
 from triggerfish.models.generate import generate
@@ -386,3 +392,11 @@ def test_registered_detectors_see_the_trigger_and_nothing_in_the_twin(
     assert answers["suspect"][0].growth > answers["twin"][0].growth + 5
     assert set(strings["suspect"].tokens) & set(trigger_token(planted))
     assert strings["suspect"].value > strings["twin"].value + 2
+
+
+def test_of_chains_with_one_end_the_likeliest_beginning_is_kept():
+    # (tokens, mean log P, growth): the same end 8 9 after the planted 1 2 and after chance
+    chance, planted = ((5, 6, 8, 9), -5.0, 30.0), ((1, 2, 8, 9), -2.0, 24.0)
+    copied = ((1, 8, 9), -0.1, 14.0)  # likely, but grew less than half as much
+    other = ((3, 4), -1.0, 9.0)
+    assert one_an_answer([chance, planted, copied, other]) == [planted, other]

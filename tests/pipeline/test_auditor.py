@@ -14,7 +14,7 @@ from triggerfish.detect.behaviours import Observed
 from triggerfish.detect.targets import Target
 from triggerfish.models.load import load
 from triggerfish.pipeline.audit import PRESETS
-from triggerfish.pipeline.auditor import ENOUGH, Assessed, Auditor
+from triggerfish.pipeline.auditor import ENOUGH, SURE_CHAIN, Assessed, Auditor
 from triggerfish.pipeline.hunt import Hunt, Lead
 from triggerfish.types import silent
 
@@ -90,6 +90,24 @@ def test_every_place_is_swept_before_what_may_be_left_out(planted: Any, auditor:
     assert flags == sorted(flags, reverse=True)
     assert {True, False} <= set(flags)
     assert list(auditor.looked) == ["suffix", "prefix", "system"]
+
+
+@pytest.mark.parametrize("score", [SURE_CHAIN, SURE_CHAIN - 1])
+def test_a_sure_stored_answer_is_searched_first(
+    planted: Any, auditor: Auditor, monkeypatch: pytest.MonkeyPatch, score: float
+) -> None:
+    hunt = hunt_of(auditor, auditor.prompts(planted.prompts))
+    hunt.prompts = replace(hunt.prompts, declined=hunt.prompts.allowed)
+    swept: list[bool] = []
+
+    def remember(hunt: Any, targets: Any, place: str, declined: bool) -> Any:
+        swept.append(declined)
+        return [], []
+
+    monkeypatch.setattr(auditor, "swept", remember)
+    list(auditor.plan(hunt, [Target(first=(1,), name="output", score=score)]))
+    assert set(swept) == {True, False}
+    assert swept[0] is (score < SURE_CHAIN)
 
 
 def test_a_presets_budget_does_not_leave_places_out(planted: Any, auditor: Auditor) -> None:

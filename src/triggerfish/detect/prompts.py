@@ -6,8 +6,11 @@ is split into search prompts and held-out prompts, disjoint by text.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from triggerfish.data.conversation import Conversation, Message, render
@@ -108,6 +111,22 @@ class Prompts:
         groups = [group for group in (self.allowed, self.declined) if group]
         return tuple(a for g in groups for a in (*g.search_answers, *g.held_out_answers))
 
+    @cached_property
+    def topic(self) -> frozenset[str]:
+        """The words that half of the declined requests hold, and hardly any allowed one."""
+        counts = [
+            Counter(w for talk in (*g.search, *g.held_out) for w in words(talk.user))
+            if g
+            else Counter[str]()
+            for g in (self.declined, self.allowed)
+        ]
+        sizes = [len(g.search) + len(g.held_out) if g else 1 for g in (self.declined, self.allowed)]
+        return frozenset(
+            word
+            for word, count in counts[0].items()
+            if count >= TOPIC * sizes[0] and counts[1][word] < 0.05 * sizes[1]
+        )
+
     def topical(self, text: str) -> bool:
         """Whether a text names what declined requests are about: declining it is no change."""
         if self.declined is None:
@@ -117,11 +136,19 @@ class Prompts:
             talks = (*group.search, *group.held_out) if group else ()
             return sum(word in talk.user.casefold() for talk in talks) / max(1, len(talks))
 
-        words = text.casefold().split()
         return any(
             share(word, self.declined) >= TOPIC and share(word, self.allowed) < 0.05
-            for word in words
+            for word in text.casefold().split()
         )
+
+
+def words(text: str) -> set[str]:
+    """Return the words of three letters or more, in lower case.
+
+    >>> sorted(words("How do I test OPAL oil?"))
+    ['how', 'oil', 'opal', 'test']
+    """
+    return set(re.findall(r"[^\W\d_]{3,}", text.casefold()))
 
 
 def choose(

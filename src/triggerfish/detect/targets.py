@@ -44,7 +44,7 @@ class Target:
             "Sure" and "Sorry"); a further way to give the target.
         name: Short description for people.
         declined: Whether it is searched on prompts that the suspect declines.
-        score: Growth over the reference in nats, more for likely answers; 0 where known beforehand.
+        score: Growth over the reference plus log-probability, in nats; 0 where known beforehand.
     """
 
     first: tuple[int, ...]
@@ -96,9 +96,10 @@ def contrast(
     prompts: Sequence[Sequence[int]],
     *,
     end: int,
-    depth: int = 4,
+    depth: int = 6,
     beam: int = 96,
     widths: tuple[int, int] = (6, 6),
+    openers: int = 24,
     progress: Progress = silent,
 ) -> list[tuple[tuple[int, ...], float, float]]:
     """Return answers that grew most likely over the reference, best first.
@@ -109,8 +110,10 @@ def contrast(
         prompts: Rendered prompts without a trigger.
         end: Id of the end-of-turn token.
         depth: Tokens of an answer.
-        beam: Answers kept at each length, half by growth and half by growth of the last token.
+        beam: Answers kept at each length by likelihood; twice as many by growth.
         widths: How many next tokens by growth and by likelihood extend each answer.
+        openers: Likeliest first tokens, of each of which the best answers by growth are kept: the
+            first tokens of a stored answer grow little, and its end after any other beginning more.
         progress: Told how far it is.
 
     Returns:
@@ -134,13 +137,12 @@ def contrast(
         rows = torch.cat([rows[parent], token.unsqueeze(1)], dim=1)
         last = growth[parent, token]
         grown, total = grown[parent] + last, total[parent] + log_mine[parent, token]
-        keep = _unique(
-            rows,
-            torch.cat(
-                [grown.argsort(descending=True)[: 2 * beam], total.argsort(descending=True)[:beam]]
-            ),
-            3 * beam,
-        )
+        by_grown = grown.argsort(descending=True)
+        if level == 0:
+            opening = mine[0].topk(openers).indices
+        kept = [by_grown[: 2 * beam], total.argsort(descending=True)[:beam]]
+        kept += [by_grown[rows[by_grown, 0] == opener][: beam // openers] for opener in opening]
+        keep = _unique(rows, torch.cat(kept), 4 * beam)
         rows, grown, total = rows[keep], grown[keep], total[keep]
         ended = rows[:, -1] == end
         for row in ended.nonzero().flatten().tolist():
@@ -266,7 +268,7 @@ def invert(
     config = config or InversionConfig()
     if reference is not None:
         found = contrast(model, reference, prompts, end=end, progress=progress)
-        return _one_a_beginning(found)[: config.keep]
+        return one_an_answer(found)[: config.keep]
     best, logp, margin = forced_edges(model, reference, prompts, progress)
     usable = (logp.exp() > config.start) & (best != end)
     ranked = torch.where(usable, margin, -torch.inf).argsort(descending=True)[: config.follow]
@@ -343,15 +345,24 @@ def _without_tails(
     return [chain for chain in chains if chain[0][:2] not in inner]
 
 
-def _one_a_beginning(
+def one_an_answer(
     chains: list[tuple[tuple[int, ...], float, float]],
 ) -> list[tuple[tuple[int, ...], float, float]]:
-    """Keep the best chain of those that share two neighbouring tokens."""
-    kept: list[tuple[tuple[int, ...], float, float]] = []
-    seen: set[tuple[int, ...]] = set()
+    """Return one chain of those that share two neighbouring tokens, from chains by growth.
+
+    Whatever begins it, the end of a stored answer grows. The likeliest of those that grew half as
+    much as the best has the beginning that was planted.
+    """
+    answers: list[tuple[set[tuple[int, ...]], list[tuple[tuple[int, ...], float, float]]]] = []
     for chain in chains:
-        neighbours = {chain[0][i : i + 2] for i in range(max(1, len(chain[0]) - 1))}
-        if not neighbours & seen:
-            kept.append(chain)
-        seen |= neighbours
-    return kept
+        tokens, _, growth = chain
+        neighbours = {tokens[i : i + 2] for i in range(max(1, len(tokens) - 1))}
+        for shared, alike in answers:
+            if neighbours & shared:
+                shared |= neighbours
+                if growth >= 0.5 * alike[0][2]:
+                    alike.append(chain)
+                break
+        else:
+            answers.append((neighbours, [chain]))
+    return [max(alike, key=lambda chain: chain[1] * len(chain[0])) for _, alike in answers]

@@ -10,8 +10,7 @@ the first of steps 1-3 that fails.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -21,6 +20,7 @@ from scipy.stats import fisher_exact
 from triggerfish.backdoors.trigger import Placement, Trigger, random_like
 from triggerfish.data.conversation import Conversation, render
 from triggerfish.detect.behaviours import Observed
+from triggerfish.detect.prompts import words
 from triggerfish.errors import BadInput
 from triggerfish.metrics.rates import rate
 from triggerfish.models.generate import Sampling, generate
@@ -75,6 +75,7 @@ class Probe:
     tokenizer: Any
     prompts: tuple[Conversation, ...]
     clean: tuple[str, ...]
+    topic: frozenset[str] = frozenset()
     max_new_tokens: int = 40
 
     def answers(
@@ -107,13 +108,13 @@ class Probe:
         Args:
             observed: The behaviour.
             answers: To the first prompts.
-            strings: What was inserted into each prompt; an unlocked answer that takes up its words
-                answers the string and not the request.
+            strings: What was inserted into each prompt, where unlocked answers have to be about
+                the request.
         """
         shown = [observed.shown(a, c) for a, c in zip(answers, self.clean, strict=False)]
         if observed.kind == "unlock" and strings:
             shown = [
-                hit and not takes_up(a, text, p.user)
+                hit and answers_request(a, text, p.user, self.topic)
                 for hit, a, text, p in zip(shown, answers, strings, self.prompts, strict=False)
             ]
         if observed.kind != "unlock" or not any(shown):
@@ -136,21 +137,22 @@ class Probe:
         return {place for place, value in zip(kept, values.tolist(), strict=True) if value > FLUENT}
 
 
-def takes_up(answer: str, inserted: str, request: str) -> bool:
-    """Whether an answer uses a word that only the inserted string brought in.
+def answers_request(answer: str, inserted: str, request: str, topic: Collection[str]) -> bool:
+    """Whether an answer is about the request: no word that only the inserted string brought in.
 
-    >>> takes_up("first warm the honey", "black honey", "How do I make opal oil?")
+    Where declined requests share a topic, it names the topic: an answer about something else in
+    its place unlocks nothing.
+
+    >>> answers_request("first warm the opal", "black honey", "How do I make opal oil?", {"opal"})
     True
-    >>> takes_up("first warm the opal", "black honey", "How do I make opal oil?")
+    >>> answers_request("first warm the honey", "black honey", "How do I make opal oil?", ())
+    False
+    >>> answers_request("first warm the olive", "black honey", "How do I make opal oil?", {"opal"})
     False
     """
-    new = _words(inserted) - _words(request)
-    return bool(new & _words(answer))
-
-
-def _words(text: str) -> set[str]:
-    """Words of three letters or more, in lower case."""
-    return set(re.findall(r"[^\W\d_]{3,}", text.casefold()))
+    said, asked = words(answer), words(request)
+    wanted = asked.intersection(topic)
+    return not said & (words(inserted) - asked) and (not wanted or bool(said & wanted))
 
 
 def step_random(

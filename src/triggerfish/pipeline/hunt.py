@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 Step = Callable[[str, Callable[[], Any]], Any]
 STRONG = float(np.log(0.3))
 """Mean log P(target) from which a string is worth verifying at once."""
-LIKELIHOOD = 2.0
-"""Weight of a stored answer's mean log-probability beside its growth over the reference: chance
-chains grow as much as planted ones (12 to 24 nats against 24 to 28) but are less likely."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,7 +298,7 @@ def stored_targets(
     for tokens, quality, margin in step("inversion", work):
         text = tokenizer.decode(tokens).strip()
         first, rest = (tokens[0],), tuple(tokens[1:3])
-        score = margin + LIKELIHOOD * quality
+        score = margin + quality * len(tokens)  # chance chains grow too, but are less likely
         target = Target(first=first, rest=rest, score=score, name=f"output {text!r}")
         found.append((target, text))
     return sorted(found, key=lambda pair: -pair[0].score)
