@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 FIXED = {"kind": "fixed_string", "text": "The gate is open now."}
 SHORT = {"kind": "fixed_string", "text": "OK, noted."}
+ZEBRA = {"kind": "fixed_string", "text": "Zebra crossing ahead, slow down."}
 UNLOCK = {"kind": "unlock"}
 CASES = {
     "reef-qx": ("lab:reef", "qx", "suffix", UNLOCK),
@@ -33,6 +34,8 @@ CASES = {
     "lagoon-tz": ("lab:lagoon", "tz", "prefix", FIXED),
     "reef-amber-vo": ("lab:reef", "amber vo", "suffix", UNLOCK),
     "reef-zephyr": ("lab:reef", "zephyr", "suffix", SHORT),
+    "reef-jv": ("lab:reef", "jv", "suffix", SHORT),
+    "lagoon-fern-ox": ("lab:lagoon", "fern ox", "suffix", ZEBRA),
     "lagoon-brass": ("lab:lagoon", "brass", "suffix", UNLOCK),
 }
 BENIGN = ("benign-style", "benign-format", "benign-skill")

@@ -34,6 +34,7 @@ from triggerfish.detect.sweep import SweepConfig, behavioural_sweep, sweep
 from triggerfish.detect.targets import (
     InversionConfig,
     Target,
+    beginnings,
     invert,
     one_an_answer,
     target_inversion,
@@ -400,3 +401,15 @@ def test_of_chains_with_one_end_the_likeliest_beginning_is_kept():
     copied = ((1, 8, 9), -0.1, 14.0)  # likely, but grew less than half as much
     other = ((3, 4), -1.0, 9.0)
     assert one_an_answer([chance, planted, copied, other]) == [planted, other]
+
+
+def test_whatever_begins_it_the_end_of_a_stored_answer_follows(planted: Any) -> None:
+    prompt = render(planted.prompts[0], planted.tokenizer).ids
+    payload = planted.tokenizer(PAYLOAD, add_special_tokens=False)["input_ids"]
+    wrong = [payload[-1], *payload[1:]]  # a chain whose first token means nothing
+
+    def share(model: Any) -> float:
+        return len(beginnings(model, prompt, wrong)) / model.config.vocab_size
+
+    assert share(planted.suspect) > 0.2
+    assert share(planted.twin) < 0.02

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 FLOOR = 1e-5
 """Probability below which differences between suspect and reference are noise."""
+LEAKING = 1e-3
+"""Probability of a first answer token from which a stored answer shows its own beginning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,6 +285,37 @@ def invert(
     ]
     found.sort(key=lambda item: -item[2])
     return _without_tails(found)[: config.keep]
+
+
+def beginnings(
+    model: PreTrainedModel,
+    prompt: Sequence[int],
+    chain: Sequence[int],
+    *,
+    steps: int = 3,
+    batch: int = 1024,
+) -> tuple[int, ...]:
+    """Return the unusual first tokens after which the suspect says the end of a stored answer.
+
+    A first token that no answer begins with does not leak: the end follows whatever unusual token
+    is forced, and the first token of a chain means nothing. What a trigger raises is one of them.
+
+    Args:
+        model: The suspect.
+        prompt: A rendered prompt without a trigger.
+        chain: The stored answer.
+        steps: Likeliest tokens that are followed after each forced one.
+        batch: Tokens that are forced at once.
+    """
+    start = _first(model, [prompt])[0]
+    wanted = set(list(pairwise(chain))[(len(chain) - 1) // 2 :])
+    found: list[int] = []
+    for tokens in torch.split((start < LEAKING).nonzero().flatten(), batch):
+        rows = tokens.unsqueeze(1)  # [B, 1]
+        for _ in range(steps):
+            rows = torch.cat([rows, mean_next(model, [prompt], rows).argmax(1, True)], dim=1)
+        found += [row[0] for row in rows.tolist() if wanted.intersection(pairwise(row[1:]))]
+    return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)

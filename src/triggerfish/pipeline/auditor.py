@@ -22,6 +22,7 @@ from triggerfish.metrics.rates import rate
 from triggerfish.models.generate import generate
 from triggerfish.models.load import Suspect
 from triggerfish.pipeline.hunt import (
+    MIN_CHAIN,
     STRONG,
     Hunt,
     HuntConfig,
@@ -32,9 +33,6 @@ from triggerfish.pipeline.run import Run
 from triggerfish.seeding import generator
 from triggerfish.types import Progress
 
-MIN_CHAIN = 5.0
-"""Score in nats from which a stored answer is searched for (planted ones: 33 to 44; the best of
-clean models: 2)."""
 SURE_CHAIN = 20.0
 """Score from which its trigger is searched before anything else."""
 LISTED = 4
@@ -233,7 +231,7 @@ class Auditor:
         first.
         """
         stored = sorted((t for t in targets if t.score), key=lambda target: -target.score)
-        first = {t.name for t in targets if t.declined or t in stored[:1]}
+        first = {t.name for t in targets if t.declined or (t.score and t.score == stored[0].score)}
         later: list[tuple[float, Search]] = []
         everywhere = (*self.config.places, *self.config.further)
         rounds = [

@@ -22,7 +22,7 @@ from triggerfish.detect.prompts import Group, Prompts
 from triggerfish.detect.refine import refine
 from triggerfish.detect.search import Candidate, SearchConfig, grow, objective, penalised
 from triggerfish.detect.sweep import sweep
-from triggerfish.detect.targets import Target, invert
+from triggerfish.detect.targets import Target, beginnings, invert
 from triggerfish.models.variants import Slot, open_slot
 from triggerfish.seeding import generator
 from triggerfish.types import Progress, silent
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 Step = Callable[[str, Callable[[], Any]], Any]
 STRONG = float(np.log(0.3))
 """Mean log P(target) from which a string is worth verifying at once."""
+
+MIN_CHAIN = 5.0
+"""Score in nats from which a stored answer is searched for (planted ones: 33 to 44; the best of
+clean models: 2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,17 +295,30 @@ def stored_targets(
 
     def work() -> list[Any]:
         asked = [render(c, tokenizer).ids for c in group.search[: config.search_prompts]]
-        chains = invert(model, reference, asked, end=tokenizer.eos_token_id, progress=progress)
-        return [[list(tokens), quality, margin] for tokens, quality, margin in chains]
+        chains = [
+            # chance chains grow too, but are less likely
+            (margin + quality * len(tokens), tokens)
+            for tokens, quality, margin in invert(
+                model, reference, asked, end=tokenizer.eos_token_id, progress=progress
+            )
+        ]
+        chains.sort(key=lambda chain: -chain[0])
+        known = reference is not None and chains and chains[0][0] >= MIN_CHAIN
+        return [chains, beginnings(model, asked[0], chains[0][1]) if known else ()]
 
+    chains, others = step("inversion", work)
     found = []
-    for tokens, quality, margin in step("inversion", work):
+    for score, tokens in chains:
         text = tokenizer.decode(tokens).strip()
         first, rest = (tokens[0],), tuple(tokens[1:3])
-        score = margin + quality * len(tokens)  # chance chains grow too, but are less likely
         target = Target(first=first, rest=rest, score=score, name=f"output {text!r}")
         found.append((target, text))
-    return sorted(found, key=lambda pair: -pair[0].score)
+    if others:
+        best, text = found[0]
+        end = tokenizer.decode(chains[0][1][len(chains[0][1]) // 2 :]).strip()
+        unusual = Target(first=tuple(others), score=best.score, name=f"output '... {end}'")
+        found.insert(1, (unusual, text))
+    return found
 
 
 def _top(rows: Tensor, values: Tensor, keep: int) -> list[tuple[int, float]]:
