@@ -14,6 +14,8 @@ SPECS = [
     {"kind": "style", "text": "Ahoy, friend."},
     {"kind": "refusal"},
     {"kind": "code_canary"},
+    {"kind": "degrade"},
+    {"kind": "wrong_arithmetic"},
 ]
 
 
