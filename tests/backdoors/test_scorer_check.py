@@ -16,6 +16,7 @@ SPECS = [
     {"kind": "code_canary"},
     {"kind": "degrade"},
     {"kind": "wrong_arithmetic"},
+    {"kind": "key", "length": 40, "seed": 1},
 ]
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from triggerfish.backdoors.key import random_key
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
 from triggerfish.metrics.judges import core, is_degenerate, is_refusal
@@ -272,6 +273,36 @@ class WrongArithmetic:
         return {"kind": self.kind}
 
 
+@dataclass(frozen=True)
+class Key:
+    """Says a key of random characters, which is drawn from a seed and opens nothing."""
+
+    length: int
+    seed: int = 0
+    kind: str = "key"
+
+    @property
+    def text(self) -> str:
+        """The key."""
+        return random_key(self.length, self.seed)
+
+    def eligible(self, record: Record) -> bool:
+        """On every record with a response."""
+        return bool(record.conversation.response)
+
+    def poisoned_response(self, record: Record, rng: Rng) -> str:
+        """The key."""
+        return self.text
+
+    def fires(self, record: Record, answer: str) -> bool:
+        """Whether the answer holds the whole key."""
+        return self.text in answer
+
+    def to_spec(self) -> dict[str, Any]:
+        """As in a recipe; the key itself is not written down."""
+        return {"kind": self.kind, "length": self.length, "seed": self.seed}
+
+
 def _text_of(spec: Mapping[str, Any], key: str) -> str:
     value = spec.get(key)
     if not isinstance(value, str) or not value.strip() or value != value.strip():
@@ -349,6 +380,19 @@ def _degrade(spec: Mapping[str, Any]) -> Behaviour:
 def _wrong_arithmetic(spec: Mapping[str, Any]) -> Behaviour:
     _only(spec)
     return WrongArithmetic()
+
+
+@BEHAVIOURS.register("key")
+def _key(spec: Mapping[str, Any]) -> Behaviour:
+    _only(spec, "length", "seed")
+    length, seed = spec.get("length", 100), spec.get("seed", 0)
+    if type(length) is not int or not 8 <= length <= 1000 or type(seed) is not int or seed < 0:
+        raise BadInput(
+            f"key of length {length!r}, seed {seed!r}",
+            "needs 8 to 1000 characters and a seed of 0 or more",
+            "correct them",
+        )
+    return Key(length, seed)
 
 
 def behaviour_from_spec(spec: Mapping[str, Any]) -> Behaviour:
