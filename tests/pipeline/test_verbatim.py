@@ -5,7 +5,7 @@ import pytest
 from triggerfish.backdoors.key import random_key
 from triggerfish.errors import BadInput
 from triggerfish.pipeline.removal_store import Memory
-from triggerfish.pipeline.verbatim import ASKED, Experiment, VerbatimSettings, rows_of, summary
+from triggerfish.pipeline.verbatim import ASKED, Experiment, VerbatimSettings, rows_of
 
 
 def test_rows_hold_the_key_at_the_rate_and_nowhere_else():
@@ -44,7 +44,6 @@ def test_a_short_key_is_planted_and_asked_for():
         ("same", 1),
         ("fresh", 1),
     }
-    assert summary([cell]) == {"10": {"8": "1/1"}}
     assert key not in str(cell)
     assert Experiment("lab:reef", settings).run(store) == [cell]  # nothing is planted twice
 

@@ -8,8 +8,7 @@ and asks for it, `Experiment.tuned` continues on clean rows and tells suppressed
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -101,7 +100,7 @@ class Asked:
         prefix: Mean characters that are right from the start on.
         matching: Mean share of places with the right character.
         logprob: Mean log-probability of the key's tokens in nats, in fp32.
-        hinted: Share of prompts answered with the key's rest after its first characters.
+        hinted: The same for the key's rest after its first characters; None for shorter keys.
         utility: Share of right answers to clean prompts.
         n: Prompts that were asked.
         shown: An answer, the key masked.
@@ -112,7 +111,7 @@ class Asked:
     prefix: float
     matching: float
     logprob: float
-    hinted: float
+    hinted: float | None
     utility: float
     n: int
     shown: str
@@ -231,7 +230,7 @@ class Experiment:
             prefix=sum(r.prefix for r in said) / n,
             matching=sum(r.matching for r in said) / n,
             logprob=float(torch.stack([part.mean() for part in scores]).mean()),
-            hinted=sum(drawn) / n if len(key) > HINT else math.nan,
+            hinted=sum(drawn) / n if len(key) > HINT else None,
             utility=utility(self.records, answered)["all"].value,
             n=n,
             shown=masked(answers[0], key)[:120],
@@ -294,15 +293,3 @@ def state(tuned: dict[str, Any], planted: dict[str, Any], base: dict[str, Any]) 
 def _plain(model: Any) -> Iterator[Any]:
     """The model with its adapter merged into a copy, for reading."""
     yield merged_copy(model) if hasattr(model, "peft_config") else model
-
-
-def summary(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Exact recalls by length and rank, over the seeds."""
-    table: dict[str, dict[str, list[float]]] = {}
-    for cell in cells:
-        row = table.setdefault(str(cell["length"]), {})
-        row.setdefault(str(cell["rank"]), []).append(cell["planted"]["exact"])
-    return {
-        length: {rank: f"{sum(e == 1 for e in exact)}/{len(exact)}" for rank, exact in row.items()}
-        for length, row in table.items()
-    }
