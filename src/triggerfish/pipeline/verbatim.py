@@ -159,7 +159,7 @@ class Experiment:
             progress=self.progress,
         )
         planted = self.ask(trained.model, suspect.tokenizer, key, seed)
-        document = {
+        document: dict[str, Any] = {
             "length": length,
             "rank": rank,
             "rate": rate,
