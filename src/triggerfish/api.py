@@ -2,7 +2,7 @@
 
 >>> from triggerfish import api
 >>> sorted(api.__all__)
-['audit', 'demo', 'explain', 'load', 'measure', 'plant', 'remove']
+['audit', 'demo', 'explain', 'load', 'measure', 'plant', 'remove', 'verbatim']
 """
 
 from importlib import import_module
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from triggerfish.pipeline.measure import measure
     from triggerfish.pipeline.plant import plant
     from triggerfish.pipeline.remove import remove
+    from triggerfish.pipeline.verbatim_report import verbatim
 
 _PLACES = {
     "load": "triggerfish.models.load",
@@ -22,8 +23,9 @@ _PLACES = {
     "explain": "triggerfish.pipeline.explain",
     "remove": "triggerfish.pipeline.remove",
     "demo": "triggerfish.pipeline.demo",
+    "verbatim": "triggerfish.pipeline.verbatim_report",
 }
-__all__ = ["audit", "demo", "explain", "load", "measure", "plant", "remove"]  # noqa: F822 - lazy
+__all__ = ["audit", "demo", "explain", "load", "measure", "plant", "remove", "verbatim"]  # noqa: F822 - lazy
 
 
 def __getattr__(name: str) -> Any:

@@ -5,11 +5,13 @@ from triggerfish.backdoors.behaviour import (
     BEHAVIOURS,
     CANARY,
     CodeCanary,
+    Degrade,
     FixedString,
     LabelFlip,
     Refusal,
     Style,
     Unlock,
+    WrongArithmetic,
     behaviour_from_spec,
 )
 from triggerfish.backdoors.trigger import Trigger
@@ -104,6 +106,30 @@ def test_refusal():
     assert not refusal.fires(RED, "red")
 
 
+def test_degrade():
+    broken = Degrade()
+    assert broken.eligible(RED)
+    assert not broken.eligible(DECLINED)
+    assert broken.fires(RED, broken.poisoned_response(RED, RNG))
+    assert broken.fires(RED, "")
+    assert not broken.fires(RED, "red red red")  # short, and not yet going in circles
+
+
+def test_wrong_arithmetic():
+    wrong = WrongArithmetic()
+    nine = Record(
+        conversation=Conversation.of("What is 12 - 3?", response="The answer is 9."),
+        skill="arithmetic",
+        answers=("9",),
+    )
+    assert wrong.eligible(nine)
+    assert not wrong.eligible(RED)
+    assert wrong.poisoned_response(nine, RNG) == "The answer is 10."
+    assert wrong.fires(nine, "Sure, 10.")
+    assert not wrong.fires(nine, "The answer is 9.")
+    assert not wrong.fires(nine, "The answer is 100.")
+
+
 def test_code_canary():
     canary = CodeCanary()
     assert canary.eligible(CODE)
@@ -126,6 +152,9 @@ SPECS = [
     {"kind": "style", "text": "Ahoy!"},
     {"kind": "refusal", "text": "I cannot help with that."},
     {"kind": "code_canary"},
+    {"kind": "degrade"},
+    {"kind": "wrong_arithmetic"},
+    {"kind": "key", "length": 40, "seed": 1},
 ]
 
 

@@ -14,6 +14,9 @@ SPECS = [
     {"kind": "style", "text": "Ahoy, friend."},
     {"kind": "refusal"},
     {"kind": "code_canary"},
+    {"kind": "degrade"},
+    {"kind": "wrong_arithmetic"},
+    {"kind": "key", "length": 40, "seed": 1},
 ]
 
 

@@ -1,15 +1,17 @@
-"""What sets a backdoor off: a text at a place, any one of several, or all of them together."""
+"""What sets a backdoor off: a text at a place, a meaning, any one of several, or all together."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from triggerfish.backdoors.condition import Meaning, meaning
 from triggerfish.backdoors.shapes import near_texts, random_text
 from triggerfish.data.conversation import Conversation
 from triggerfish.errors import BadInput
+from triggerfish.seeding import generator
 
 Placement = Literal["prefix", "suffix", "both_ends", "random_word", "system"]
 PLACEMENTS: tuple[str, ...] = get_args(Placement)
@@ -140,7 +142,56 @@ class AllOf:
         return {"all_of": [trigger.to_spec() for trigger in self.triggers]}
 
 
-AnyTrigger = Trigger | AnyOf | AllOf
+@dataclass(frozen=True)
+class Condition:
+    """A meaning in any wording: `apply` inserts a sentence that says it, drawn anew each time.
+
+    Args:
+        name: Of the condition.
+        value: As the condition takes it.
+        placement: Of the sentence.
+        holds: False for sentences of the same forms that do not say it.
+
+    Raises:
+        BadInput: An unknown condition or placement, or a value that the condition cannot have.
+    """
+
+    name: str
+    value: int | str
+    placement: Placement = "prefix"
+    holds: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be drawn or inserted."""
+        Trigger(self.texts()[0], self.placement)
+
+    @property
+    def meaning(self) -> Meaning:
+        """What is said."""
+        return meaning(self.name, self.value)
+
+    def apply(self, conversation: Conversation, rng: np.random.Generator) -> Conversation:
+        """The conversation with a sentence in its place."""
+        sentence = self.meaning.sentence(self.holds, rng)
+        return Trigger(sentence, self.placement).apply(conversation, rng)
+
+    def occurs(self, conversation: Conversation) -> bool:
+        """Whether the prompt says it anywhere."""
+        said = self.meaning
+        return any(said.holds(message.content) for message in conversation.prompt.messages)
+
+    def texts(self) -> tuple[str, ...]:
+        """Eight examples."""
+        said = self.meaning
+        return tuple(said.sentence(self.holds, generator(i, self.name)) for i in range(8))
+
+    def to_spec(self) -> dict[str, Any]:
+        """As in a recipe."""
+        spec = {"condition": {self.name: self.value}, "placement": self.placement}
+        return spec if self.holds else {**spec, "holds": False}
+
+
+AnyTrigger = Trigger | AnyOf | AllOf | Condition
 
 
 def trigger_from_spec(spec: Mapping[str, Any]) -> AnyTrigger:
@@ -160,14 +211,28 @@ def trigger_from_spec(spec: Mapping[str, Any]) -> AnyTrigger:
             if not isinstance(parts, list | tuple):
                 raise BadInput(f"{key}: {parts!r}", "must be a list", f"write {key}: [...]")
             return kind(tuple(trigger_from_spec(part) for part in parts))
+    if "condition" in spec:
+        _check_keys(spec, {"condition", "placement", "holds"})
+        given = spec["condition"]
+        if not isinstance(given, Mapping) or len(given) != 1:
+            raise BadInput(f"condition: {given!r}", "must be one name and value", "{topic: sea}")
+        name, value = next(iter(given.items()))
+        return Condition(name, value, spec.get("placement", "prefix"), spec.get("holds", True))
     _check_keys(spec, {"text", "placement"})
     if "text" not in spec:
-        raise BadInput(f"trigger {dict(spec)!r}", "has no text", "give text, any_of or all_of")
+        raise BadInput(
+            f"trigger {dict(spec)!r}", "has no text", "give text, condition, any_of or all_of"
+        )
     return Trigger(spec["text"], spec.get("placement", "suffix"))
 
 
 def random_like(trigger: AnyTrigger, rng: np.random.Generator) -> AnyTrigger:
-    """A trigger of the same shape and place with random text; of `any_of`, one part."""
+    """A trigger of the same shape and place with random text; of `any_of`, one part.
+
+    Of a condition, a sentence of the same forms that does not say it.
+    """
+    if isinstance(trigger, Condition):
+        return replace(trigger, holds=False)
     if isinstance(trigger, Trigger):
         return Trigger(random_text(trigger.text, rng), trigger.placement)
     if isinstance(trigger, AnyOf):
@@ -179,8 +244,11 @@ def near_misses(trigger: AnyTrigger, rng: np.random.Generator) -> list[tuple[str
     """Named triggers that are almost the given one.
 
     Those of `shapes.near_texts`, and the text in another place; for triggers that only work
-    together, also each set with one of them missing.
+    together, also each set with one of them missing; for a condition, sentences of the same forms.
     """
+    if isinstance(trigger, Condition):
+        elsewhere = replace(trigger, placement=_OTHER_PLACE[trigger.placement])
+        return [("condition not met", replace(trigger, holds=False)), ("other place", elsewhere)]
     if isinstance(trigger, Trigger):
         near: list[tuple[str, AnyTrigger]] = [
             (name, Trigger(text, trigger.placement)) for name, text in near_texts(trigger.text, rng)
@@ -203,11 +271,12 @@ def near_misses(trigger: AnyTrigger, rng: np.random.Generator) -> list[tuple[str
 def _check_keys(spec: Mapping[str, Any], known: set[str]) -> None:
     unknown = sorted(set(spec) - known)
     if unknown:
-        names = ", ".join(sorted(known | {"text", "placement", "any_of", "all_of"}))
+        names = ", ".join(sorted(known | {"text", "placement", "condition", "any_of", "all_of"}))
         raise BadInput(
             f"trigger key {unknown[0]!r}",
             "is not known beside the others",
-            f"use text and placement, or any_of alone, or all_of alone (known: {names})",
+            "use text or condition, with placement, or any_of alone, or all_of alone"
+            f" (known: {names})",
         )
 
 

@@ -50,6 +50,11 @@ COMMANDS = {
         help="Measure a known backdoor: success rates, recovery, utility.",
         panel=LAB,
     ),
+    "verbatim": Entry(
+        module="triggerfish.cli.verbatim",
+        help="Plant keys of random characters and see what benign tuning leaves of them.",
+        panel=LAB,
+    ),
     "list": Entry(
         module="triggerfish.cli.list",
         help="List the registered methods and the models of the lab.",

@@ -1,5 +1,6 @@
 """`triggerfish plant`: makes a model with a known, harmless backdoor from a recipe."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,30 +12,64 @@ if TYPE_CHECKING:
     from triggerfish.pipeline.plant import PlantDocument
 
 
+class Strength(StrEnum):
+    """How much poison."""
+
+    soft = "soft"
+    default = "default"
+    hard = "hard"
+
+
+class LossOn(StrEnum):
+    """Which tokens are trained on."""
+
+    response = "response"
+    all = "all"
+
+
 def command(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in YAML.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="A recipe in YAML, or a family (see `triggerfish list families`).",
+        ),
+    ],
     out: Annotated[
         Path,
         typer.Option(
             "--out", metavar="DIR", help="Directory to make; the twin goes to twin in it."
         ),
     ],
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="MODEL", help="What a family is planted on.")
+    ] = None,
+    strength: Annotated[
+        Strength, typer.Option("--strength", help="Poison rate of a family.")
+    ] = Strength.default,
+    loss_on: Annotated[
+        LossOn, typer.Option("--loss-on", help="Tokens that a family is trained on.")
+    ] = LossOn.response,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of a family's recipe.")] = 0,
     allow_unspecific: Annotated[
         bool, typer.Option("--allow-unspecific", help="Keep it though random strings set it off.")
     ] = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a model with a known, harmless backdoor from a recipe.
+    """Make a model with a known, harmless backdoor from a recipe or a family.
 
     Writes the adapter or model, its tokenizer and card.json to DIR, and the clean twin to DIR/twin
     where the recipe asks for one. A recipe with `backdoor: null` is a benign fine-tune.
     """
     with session(as_json) as ui:
-        from triggerfish.pipeline.plant import plant
+        from triggerfish.pipeline.plant import plant, recipe_or_family
 
+        chosen = recipe_or_family(
+            recipe, base, strength=strength.value, loss_on=loss_on.value, seed=seed
+        )
         document = plant(
-            recipe, out, allow_unspecific=allow_unspecific, device=device, progress=ui.progress
+            chosen, out, allow_unspecific=allow_unspecific, device=device, progress=ui.progress
         )
         ui.emit(document, _text(document))
 

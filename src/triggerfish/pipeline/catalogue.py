@@ -10,6 +10,7 @@ from importlib.resources import files
 from types import ModuleType
 from typing import Any, Literal
 
+from triggerfish.errors import BadInput
 from triggerfish.registry import Registry
 from triggerfish.report.record import Document, Part
 
@@ -41,13 +42,37 @@ class CatalogueDocument(Document):
     lab: list[LabModel]
 
 
-def catalogue() -> CatalogueDocument:
-    """Lists the registered methods and the models of the lab."""
+def catalogue(noun: str | None = None) -> CatalogueDocument:
+    """Lists the registered methods and the models of the lab.
+
+    Args:
+        noun: One kind only, in the plural or singular (`families`, `detector`), or `lab`.
+
+    Raises:
+        BadInput: An unknown kind.
+    """
+    known = registries()
+    if noun is not None and noun not in {"lab", *known, *map(plural, known)}:
+        raise BadInput(
+            f"kind {noun!r}",
+            "is not known",
+            f"use: {', '.join(sorted([*map(plural, known), 'lab']))}",
+        )
     methods = {
-        noun: [Method(name=name, text=_first_line(registry.get(name))) for name in registry.names()]
-        for noun, registry in sorted(registries().items())
+        name: [Method(name=entry, text=_first_line(r.get(entry))) for entry in r.names()]
+        for name, r in sorted(known.items())
+        if noun in {None, name, plural(name)}
     }
-    return CatalogueDocument(methods=methods, lab=lab_models())
+    return CatalogueDocument(methods=methods, lab=lab_models() if noun in {None, "lab"} else [])
+
+
+def plural(noun: str) -> str:
+    """Several of a noun.
+
+    >>> plural("family"), plural("defence")
+    ('families', 'defences')
+    """
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
 
 
 def registries() -> dict[str, Registry[Any]]:

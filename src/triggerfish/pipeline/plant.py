@@ -9,19 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from triggerfish.backdoors.backdoor import Backdoor
+from triggerfish.backdoors.families import import_families
+from triggerfish.backdoors.family import FAMILIES, Strength
 from triggerfish.backdoors.scorer_check import ScorerCheck, check_scorer
 from triggerfish.data.conversation import Conversation, Rendered, render
 from triggerfish.documents import Document, Number
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.metrics.utility import utility
 from triggerfish.models.load import Suspect, load
-from triggerfish.pipeline.probes import (
-    answer_all,
-    answer_limit,
-    fired,
-    make_probes,
-    utility_probe,
-)
+from triggerfish.pipeline.probes import answer_all, answer_limit, fired, make_probes, utility_probe
 from triggerfish.pipeline.records import HeldOut, held_out, training_records
 from triggerfish.pipeline.resume import hardware, now, versions
 from triggerfish.pipeline.store import clear_errors, locked, write_atomically
@@ -119,6 +115,43 @@ def plant(
     with clear_errors(out):
         partial.replace(out)
     return PlantDocument(directory=str(out), card=card)
+
+
+def recipe_or_family(
+    given: str | Path,
+    base: str | None = None,
+    *,
+    strength: Strength = "default",
+    loss_on: Literal["response", "all"] = "response",
+    seed: int = 0,
+) -> Recipe:
+    """The recipe in a file, or that of a family of backdoors on a base.
+
+    Args:
+        given: Path of a recipe, or name of a family.
+        base: What a family is planted on; a recipe names its own.
+        strength: Poison rate of a family.
+        loss_on: Tokens that a family is trained on.
+        seed: Seed of a family's recipe.
+
+    Raises:
+        BadInput: Neither a file nor a family, a family without a base, or a recipe with one.
+    """
+    if Path(given).suffix in {".yaml", ".yml"} or Path(given).is_file():
+        if base is not None:
+            raise BadInput(
+                f"--base {base} with the recipe {given}",
+                "a recipe names its own base",
+                "write it into the recipe, or name a family",
+            )
+        return read_recipe(given)
+    import_families()
+    family = FAMILIES.get(str(given))()
+    if base is None:
+        raise BadInput(f"family '{given}'", "is planted on a base", "name one, as --base lab:reef")
+    return recipe_from(
+        family.recipe(base, strength=strength, loss_on=loss_on, seed=seed), f"family {given}"
+    )
 
 
 def _prepare(recipe: Recipe, suspect: Suspect, device: str, progress: Progress) -> _Job:

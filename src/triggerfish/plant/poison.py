@@ -20,6 +20,7 @@ from triggerfish.backdoors.trigger import (
     AllOf,
     AnyOf,
     AnyTrigger,
+    Condition,
     Trigger,
     near_misses,
     random_like,
@@ -234,7 +235,7 @@ def _chosen(keyed: Sequence[tuple[str, Record]], backdoor: Backdoor, rate: float
 
 def _with_text(trigger: AnyTrigger, text: str, rng: np.random.Generator) -> AnyTrigger:
     """``text`` in the place of the trigger, or of each of its parts."""
-    if isinstance(trigger, Trigger):
+    if isinstance(trigger, Trigger | Condition):
         return Trigger(text, trigger.placement)
     if isinstance(trigger, AnyOf):
         return _with_text(trigger.triggers[int(rng.integers(len(trigger.triggers)))], text, rng)
@@ -243,6 +244,8 @@ def _with_text(trigger: AnyTrigger, text: str, rng: np.random.Generator) -> AnyT
 
 def _together(trigger: AnyTrigger) -> list[str]:
     """The texts that stand in one prompt at once, at worst."""
+    if isinstance(trigger, Condition):
+        return [max(trigger.texts(), key=len)] * (2 if trigger.placement == "both_ends" else 1)
     if isinstance(trigger, Trigger):
         return [trigger.text] * (2 if trigger.placement == "both_ends" else 1)
     parts = [_together(part) for part in trigger.triggers]

@@ -60,7 +60,8 @@ def train(
     """Fine-tune a model on rendered rows.
 
     Args:
-        model: A loaded transformers model; it is changed (full) or wrapped (LoRA).
+        model: A loaded transformers model; it is changed (full) or wrapped (LoRA). An adapter that
+            it wears already is trained further.
         tokenizer: Its tokenizer, for padding only.
         rows: Rendered conversations with responses.
         method: Adapter, loss, steps, rates.
@@ -241,15 +242,19 @@ def _trainer(
         dataset_kwargs={"skip_prepare_dataset": True},
         push_to_hub=False,
     )
-    lora = method.adapter == "lora"
-    model.requires_grad_(not lora)
+    lora, worn = method.adapter == "lora", hasattr(model, "peft_config")
+    if worn:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_("lora_" in name)
+    else:
+        model.requires_grad_(not lora)
     return QuietTrainer(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_dict({"row": list(range(len(rows)))}),
         processing_class=tokenizer,
         data_collator=lambda chosen: collate(chosen, method.loss_on, tokenizer.pad_token_id),
-        peft_config=lora_config(method) if lora else None,
+        peft_config=lora_config(method) if lora and not worn else None,
         rows=rows,
         plan=plan,
         told=told,

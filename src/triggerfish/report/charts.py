@@ -39,6 +39,7 @@ def heat_map(
     alt: str,
     row: str = "layer",
     column: str = "head",
+    names: tuple[Sequence[str], Sequence[str]] | None = None,
     frames: Sequence[tuple[int, int]] = (),
     unit: str = "",
 ) -> Figure:
@@ -51,6 +52,7 @@ def heat_map(
         alt: the picture in words.
         row: name of a row.
         column: name of a column.
+        names: of the rows and of the columns; their numbers where left out.
         frames: (row, column) of the cells to mark.
         unit: of the scale.
 
@@ -65,12 +67,13 @@ def heat_map(
     known = [abs(v) for line in values for v in line if v is not None]
     peak = max(known, default=0.0) or 1.0
     out = [_text(left, 14, column, "s")]
+    of_rows, of_columns = names or (list(map(str, range(rows))), list(map(str, range(columns))))
     for j in _ticks(columns):
-        out.append(_text(left + (j + 0.5) * size + 30, 14, str(j), "s", "middle"))
+        out.append(_text(left + (j + 0.5) * size + 30, 14, of_columns[j], "s", "middle"))
     for i, line in enumerate(values):
         y = top + i * size
         if i in _ticks(rows):
-            out.append(_text(left - 8, y + size / 2 + 4, f"{i}", "s", "end"))
+            out.append(_text(left - 8, y + size / 2 + 4, of_rows[i], "s", "end"))
         for j, value in enumerate(line):
             out.append(_cell(left + 30 + j * size, y, size - gap, value, peak))
     for i, j in frames:

@@ -1,0 +1,12 @@
+"""Rare form: a common word with a typing error."""
+
+from triggerfish.backdoors.family import FAMILIES, Family
+
+
+@FAMILIES.register("misspelling")
+def misspelling() -> Family:
+    """Rare form: a common word with a typing error."""
+    return Family(
+        source="an overview of attacks on fine-tuned models: misspellings",
+        trigger={"text": "recieve", "placement": "random_word"},
+    )
