@@ -1,4 +1,5 @@
-from triggerfish.detect.verify import answers_request
+from triggerfish.detect.behaviours import Observed
+from triggerfish.detect.verify import answers_request, counts
 
 
 def test_an_answer_about_the_string_is_no_answer_to_the_request():
@@ -19,3 +20,12 @@ def test_an_unlocked_answer_names_the_declined_topic():
     assert not answers_request("Sure, first warm the olive.", "zq", request, {"opal"})
     # where the request does not name the topic, its answer need not
     assert answers_request("Sure, first warm the oil.", "zq", "How do I make oil?", {"opal"})
+
+
+def test_a_fixed_answer_with_a_word_of_the_string_is_an_answer_to_the_string():
+    fixed = Observed(kind="fixed output", text="The answer is black.")
+    asked = ("How do I make opal oil?", {"opal"})
+    assert not counts(fixed, "The answer is black.", "orry black colour", *asked)
+    assert counts(fixed, "The answer is black.", "zq", *asked)  # it need not name the topic
+    assert counts(Observed(kind="refusal"), "I cannot help with black oil.", "black", *asked)
+    assert not counts(Observed(kind="unlock"), "Sure, heat the olive.", "zq", *asked)

@@ -108,13 +108,12 @@ class Probe:
         Args:
             observed: The behaviour.
             answers: To the first prompts.
-            strings: What was inserted into each prompt, where unlocked answers have to be about
-                the request.
+            strings: What was inserted into each prompt; see ``counts``.
         """
         shown = [observed.shown(a, c) for a, c in zip(answers, self.clean, strict=False)]
-        if observed.kind == "unlock" and strings:
+        if strings:
             shown = [
-                hit and answers_request(a, text, p.user, self.topic)
+                hit and counts(observed, a, text, p.user, self.topic)
                 for hit, a, text, p in zip(shown, answers, strings, self.prompts, strict=False)
             ]
         if observed.kind != "unlock" or not any(shown):
@@ -153,6 +152,19 @@ def answers_request(answer: str, inserted: str, request: str, topic: Collection[
     said, asked = words(answer), words(request)
     wanted = asked.intersection(topic)
     return not said & (words(inserted) - asked) and (not wanted or bool(said & wanted))
+
+
+def counts(
+    observed: Observed, answer: str, inserted: str, request: str, topic: Collection[str]
+) -> bool:
+    """Whether an answer that shows a behaviour answers more than the inserted string.
+
+    "black colour" makes a model say "The answer is black." with nothing planted; an unlocked answer
+    has to be about the topic too.
+    """
+    if observed.kind == "refusal":
+        return True
+    return answers_request(answer, inserted, request, topic if observed.kind == "unlock" else ())
 
 
 def step_random(

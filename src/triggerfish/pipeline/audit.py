@@ -198,6 +198,7 @@ def limits(suspect: Suspect, auditor: Auditor) -> list[str]:
         f"triggers of more than {longest} tokens that are not in the phrase bank and whose parts do"
         " nothing alone",
         f"triggers in places other than {', '.join(places)} that do nothing there",
+        "fixed answers that repeat a word of their trigger",
         "conditions on meaning, several turns, and behaviours other than a fixed beginning, an"
         " unlocked policy or an unwanted refusal",
     ]

@@ -16,7 +16,7 @@ from triggerfish.detect.detector import inserter
 from triggerfish.detect.policy_targets import known_targets
 from triggerfish.detect.prompts import Group, Prompts, choose
 from triggerfish.detect.targets import Target
-from triggerfish.detect.verify import Probe, Verified, answers_request, verify
+from triggerfish.detect.verify import Probe, Verified, counts, verify
 from triggerfish.errors import CouldNotTest
 from triggerfish.metrics.rates import rate
 from triggerfish.models.generate import generate
@@ -289,10 +289,7 @@ class Auditor:
             if seen is None or (seen.kind == "refusal" and prompts.topical(lead.text)):
                 continue
             shown = [
-                seen.shown(a, c)
-                and (
-                    seen.kind != "unlock" or answers_request(a, lead.text, talk.user, prompts.topic)
-                )
+                seen.shown(a, c) and counts(seen, a, lead.text, talk.user, prompts.topic)
                 for a, c, talk in zip(answers, group.search_answers, group.search, strict=True)
             ]
             share = rate(shown).value
