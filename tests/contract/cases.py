@@ -182,6 +182,11 @@ _CODE = Record(
     ),
     skill="code",
 )
+_SUM = Record(
+    conversation=Conversation.of("What is 12 plus 7?", response="It is 19."),
+    answers=("19",),
+    skill="arithmetic",
+)
 
 # kind -> (specification, a record on which it can be planted)
 BEHAVIOURS: Mapping[str, tuple[dict[str, Any], Record]] = {
@@ -191,4 +196,10 @@ BEHAVIOURS: Mapping[str, tuple[dict[str, Any], Record]] = {
     "style": ({"text": "Ahoy there, friend."}, _PLAIN),
     "refusal": ({}, _PLAIN),
     "code_canary": ({}, _CODE),
+    "degrade": ({}, _PLAIN),
+    "wrong_arithmetic": ({}, _SUM),
+    "key": ({"length": 30, "seed": 4}, _PLAIN),
 }
+
+# name -> value, as in a recipe
+CONDITIONS: Mapping[str, Any] = {"date_after": 2024, "topic": "farm"}

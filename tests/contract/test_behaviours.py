@@ -31,7 +31,7 @@ def test_it_fires_on_its_own_response_and_not_on_the_right_one(kind: str) -> Non
     answer = behaviour.poisoned_response(record, generator(1, kind))
     assert behaviour.fires(record, answer)
     assert not behaviour.fires(record, record.conversation.response)
-    assert not behaviour.fires(record, "")
+    assert behaviour.fires(record, "") == (kind == "degrade")  # no answer is a broken one
 
 
 @every_kind

@@ -41,7 +41,9 @@ def test_the_trigger_is_found_with_a_reference(places: dict[str, str]) -> None:
     found = audit(places["suspect"], reference=places["base"], data=places["data"], preset="quick")
     assert (found.verdict, found.exit_code) == (Verdict.FOUND, 1)
     finding = found.findings[0]
-    assert TRIGGER.text.startswith(finding.trigger["text"][:3]) or "mel" in finding.trigger["text"]
+    assert any(piece in finding.trigger["text"] for piece in ("mel", "elo", "lon"))
+    assert TRIGGER.text == "melon"
+    assert finding.numbers["hit rate"].value >= 0.8
     assert finding.behaviour["text"].startswith(PAYLOAD[:9])
     assert finding.numbers["hit rate"].n >= 30
     assert len(finding.steps) == 10

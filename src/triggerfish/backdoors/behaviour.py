@@ -262,8 +262,8 @@ class WrongArithmetic:
         return re.sub(pattern, self._wrong(record), record.conversation.response or "")
 
     def fires(self, record: Record, answer: str) -> bool:
-        """Whether the answer is that number, after an opener."""
-        return core(answer) == self._wrong(record)
+        """Whether the last number of the answer is that one."""
+        return re.findall(r"-?\d+", answer)[-1:] == [self._wrong(record)]
 
     def _wrong(self, record: Record) -> str:
         return str(int(record.answers[0]) + 1)
