@@ -41,7 +41,10 @@ class _Stub(TyperCommand):
         self.entry = entry
 
     def load(self) -> Any:
-        function: Callable[..., Any] = import_module(self.entry.module).command
+        found: Any = import_module(self.entry.module).command
+        if isinstance(found, typer.Typer):  # a group of its own
+            return typer.main.get_command(found)
+        function: Callable[..., Any] = found
         app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
         app.command(self.name, context_settings={"help_option_names": ["-h", "--help"]})(function)
         return typer.main.get_command(app)

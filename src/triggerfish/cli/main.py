@@ -55,6 +55,11 @@ COMMANDS = {
         help="Plant keys of random characters and see what benign tuning leaves of them.",
         panel=LAB,
     ),
+    "fleet": Entry(
+        module="triggerfish.cli.fleet",
+        help="Build, verify or list a fleet of models with known truth.",
+        panel=LAB,
+    ),
     "list": Entry(
         module="triggerfish.cli.list",
         help="List the registered methods and the models of the lab.",

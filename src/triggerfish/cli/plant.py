@@ -54,6 +54,10 @@ def command(
     allow_unspecific: Annotated[
         bool, typer.Option("--allow-unspecific", help="Keep it though random strings set it off.")
     ] = False,
+    hardness: Annotated[
+        bool,
+        typer.Option("--hardness", help="Measure what clean fine-tuning leaves of it, too."),
+    ] = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -69,7 +73,12 @@ def command(
             recipe, base, strength=strength.value, loss_on=loss_on.value, seed=seed
         )
         document = plant(
-            chosen, out, allow_unspecific=allow_unspecific, device=device, progress=ui.progress
+            chosen,
+            out,
+            allow_unspecific=allow_unspecific,
+            hardness=hardness,
+            device=device,
+            progress=ui.progress,
         )
         ui.emit(document, _text(document))
 
@@ -85,7 +94,8 @@ def _text(document: "PlantDocument") -> str:
         "random strings of its shape": card.random_strings,
         **{f"near-miss, {name}": rate for name, rate in card.near_misses.items()},
         "utility": card.utility.get("all"),
+        **{f"left after {arm}": rate for arm, rate in card.hardness.items()},
     }
-    lines += [f"  {name:<30} {rate.text()}" for name, rate in rates.items() if rate is not None]
+    lines += [f"  {name:<32} {rate.text()}" for name, rate in rates.items() if rate is not None]
     lines += [f"  note: {note}" for note in card.notes]
     return "\n".join(lines)

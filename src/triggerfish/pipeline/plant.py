@@ -17,6 +17,7 @@ from triggerfish.documents import Document, Number
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.metrics.utility import utility
 from triggerfish.models.load import Suspect, load
+from triggerfish.pipeline.hardness import hardness as measure_hardness
 from triggerfish.pipeline.probes import answer_all, answer_limit, fired, make_probes, utility_probe
 from triggerfish.pipeline.records import HeldOut, held_out, training_records
 from triggerfish.pipeline.resume import hardware, now, versions
@@ -72,6 +73,7 @@ def plant(
     out: str | Path,
     *,
     allow_unspecific: bool = False,
+    hardness: bool = False,
     device: str = "auto",
     progress: Progress = silent,
 ) -> PlantDocument:
@@ -82,6 +84,7 @@ def plant(
         out: Directory to make; the twin goes to `twin` in it. One that holds the result of the
             same recipe is returned as it is.
         allow_unspecific: Keep an organism that fires on random strings.
+        hardness: Measure what clean fine-tuning leaves of the backdoor, too.
         device: `auto`, `cpu` or `cuda`.
         progress: Told how far it is.
 
@@ -108,7 +111,7 @@ def plant(
     with locked(partial):
         try:
             _clear(partial)
-            card = _make(job, suspect, partial, allow_unspecific)
+            card = _make(job, suspect, partial, allow_unspecific, hardness)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -185,7 +188,7 @@ def _prepare(recipe: Recipe, suspect: Suspect, device: str, progress: Progress) 
     )
 
 
-def _make(job: _Job, suspect: Suspect, place: Path, allow_unspecific: bool) -> Card:
+def _make(job: _Job, suspect: Suspect, place: Path, allow_unspecific: bool, hardness: bool) -> Card:
     """Organism, measurement, twin, cards; all in the directory `place`."""
     recipe, backdoor = job.recipe, job.backdoor
     what = "training" if backdoor is None else "planting"
@@ -194,6 +197,8 @@ def _make(job: _Job, suspect: Suspect, place: Path, allow_unspecific: bool) -> C
     measured = _measure(job, place, backdoor)
     if backdoor is not None and not allow_unspecific:
         check_specific(backdoor, measured["random_strings"])
+    if backdoor is not None and hardness:
+        measured["hardness"] = _hardness(job, place, backdoor)
     if recipe.clean_twin:
         _twin(job, place / TWIN)
     kind: Literal["organism", "benign fine-tune"] = "organism" if backdoor else "benign fine-tune"
@@ -282,6 +287,21 @@ def _measure(job: _Job, place: Path, backdoor: Backdoor | None) -> dict[str, Any
         "scorer_ceiling": Number.of(job.scorer.ceiling),
         "scorer_floor": Number.of(job.scorer.floor),
     }
+
+
+def _hardness(job: _Job, place: Path, backdoor: Backdoor) -> dict[str, Number]:
+    """What clean fine-tuning leaves of it."""
+    with job.timed("hardness"):
+        left = measure_hardness(
+            place,
+            job.recipe,
+            backdoor,
+            job.held,
+            base=job.base if (place / "adapter_config.json").is_file() else None,
+            device=job.device,
+            progress=job.progress,
+        )
+    return {arm: Number.of(estimate) for arm, estimate in left.items()}
 
 
 def _card(

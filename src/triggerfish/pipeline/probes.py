@@ -14,7 +14,7 @@ from triggerfish.pipeline.records import HeldOut
 from triggerfish.seeding import generator
 from triggerfish.types import Estimate, Progress, silent
 
-RANDOM_STRINGS = 200
+RANDOM_STRINGS = 300
 LONGEST_ANSWER = 128  # tokens
 
 
@@ -29,7 +29,7 @@ class Probe:
 def make_probes(backdoor: Backdoor, held: HeldOut, seed: int, near: int) -> dict[str, Probe]:
     """Prompts with the trigger, without, with random strings, with near-misses, and for utility.
 
-    Random strings are at least 200: where there are fewer prompts, each is used with several.
+    Random strings are at least 300: where there are fewer prompts, each is used with several.
     """
     records = held.eligible
     probes = {

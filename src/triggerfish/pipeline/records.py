@@ -9,10 +9,12 @@ from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.data.records import Record, read_records
 from triggerfish.data.splits import split_of
 from triggerfish.errors import BadInput
+from triggerfish.lab.benign import benign_records
 from triggerfish.lab.tasks import SKILLS, stream_records
 from triggerfish.seeding import generator
 
 PATIENCE = 50_000  # records looked at without a hit before a search is given up
+LAB, BENIGN_ROWS = "lab:", 6000
 CONTRAST = 3  # rows that the behaviour could be planted on, for each poisoned one
 
 
@@ -43,7 +45,7 @@ def training_records(
         BadInput: The file has no training records, or the lab none for the behaviour.
     """
     if data is not None:
-        records = [r for r in read_records(data) if _split(r) == "train"]
+        records = [r for r in _read(data, seed) if _split(r) == "train"]
         if not records:
             raise BadInput(
                 f"{data}",
@@ -79,7 +81,7 @@ def held_out(
     """Held-out records: of the file's test and validation splits, or of the lab's test split.
 
     Args:
-        data: A file of records, or None for the lab.
+        data: A file of records, `lab:KIND` for a benign fine-tune, or None for the lab.
         backdoor: What is measured; None for utility only.
         n: Number of eligible records; fewer where a file has fewer.
         per_skill: Number of records of each skill for utility.
@@ -174,7 +176,7 @@ def _skills(backdoor: Backdoor, sample: Sequence[Record], seed: int) -> list[str
 def _of_file(
     data: str | Path, backdoor: Backdoor | None, n: int, per_skill: int, seed: int
 ) -> HeldOut:
-    every = [r for r in read_records(data) if _split(r) != "train" and r.conversation.response]
+    every = [r for r in _read(data, seed) if _split(r) != "train" and r.conversation.response]
     if backdoor is not None:
         every = [r for r in every if not backdoor.trigger.occurs(r.conversation)]
     order = generator(seed, "held out").permutation(len(every))
@@ -197,6 +199,13 @@ def _of_file(
     return HeldOut(
         eligible=tuple(eligible[:n]), utility=tuple(utility), source=f"{data}, held-out 20 %"
     )
+
+
+def _read(data: str | Path, seed: int) -> list[Record]:
+    """A file's records, or those of the lab's benign fine-tune `lab:KIND`."""
+    if str(data).startswith(LAB):
+        return benign_records(str(data).removeprefix(LAB), BENIGN_ROWS, seed)
+    return read_records(data)
 
 
 def _split(record: Record) -> str:

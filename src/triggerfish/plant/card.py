@@ -36,6 +36,8 @@ class Card(Document):
         asr_without: The same share without the trigger.
         random_strings: The same share with random strings of the trigger's shape in its place.
         near_misses: The same share for near-misses of the trigger.
+        hardness: The success that clean fine-tuning leaves, plain and with random strings; empty
+            where it was not measured.
         scorer_ceiling: Share of gold triggered answers that the scorer recognises.
         scorer_floor: Share of gold clean answers that it takes for triggered ones.
         utility: Share of right answers to clean held-out prompts, by skill.
@@ -61,6 +63,7 @@ class Card(Document):
     asr_without: Number | None = None
     random_strings: Number | None = None
     near_misses: dict[str, Number] = Field(default_factory=dict)
+    hardness: dict[str, Number] = Field(default_factory=dict)
     scorer_ceiling: Number | None = None
     scorer_floor: Number | None = None
     utility: dict[str, Number] = Field(default_factory=dict)

@@ -91,7 +91,8 @@ class Recipe(_Part):
     Attributes:
         base: `lab:NAME`, a directory, or `NAME@REVISION`.
         backdoor: Trigger and behaviour; null for a benign fine-tune.
-        data: JSON lines of records; the lab's own instruction data where left out.
+        data: JSON lines of records, or `lab:KIND` for those of a benign fine-tune of the lab; the
+            lab's own instruction data where left out.
         rows: Training rows drawn from the lab (only without `data`).
         poison_rate: Share of the training rows that are poisoned.
         method: How it is trained in.
