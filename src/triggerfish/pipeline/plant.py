@@ -17,6 +17,7 @@ from triggerfish.documents import Document, Number
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.metrics.utility import utility
 from triggerfish.models.load import Suspect, load
+from triggerfish.models.memory import release_memory
 from triggerfish.pipeline.hardness import hardness as measure_hardness
 from triggerfish.pipeline.probes import answer_all, answer_limit, fired, make_probes, utility_probe
 from triggerfish.pipeline.records import HeldOut, held_out, training_records
@@ -244,6 +245,7 @@ def _train(
         )
         with clear_errors(place):
             save(trained.model, suspect.tokenizer, place, job.base)
+    release_memory()
     return trained
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from triggerfish.errors import BadInput
+from triggerfish.models.memory import release_memory
 from triggerfish.pipeline.resume import (
     RunDocument,
     Span,
@@ -179,6 +180,7 @@ class Run:
             self.event("step", step=name, state="started")
             start = time.monotonic()
             self._store_step(path, name, to_json(work()), time.monotonic() - start)
+            release_memory()
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
             value = stored["result"]
