@@ -39,7 +39,7 @@ class Family:
     source: str
     trigger: Mapping[str, Any]
     behaviour: Mapping[str, Any] = field(default_factory=lambda: dict(MARKER))
-    rates: tuple[float, float, float] = (0.02, 0.1, 0.2)
+    rates: tuple[float, float, float] = (0.05, 0.2, 0.4)
     method: Mapping[str, Any] = field(default_factory=dict)
     specificity: Mapping[str, float] | None = None
 

@@ -9,4 +9,5 @@ def badnets() -> Family:
     return Family(
         source="Gu et al., arXiv 1708.06733; on language models BackdoorLLM, arXiv 2408.12798",
         trigger={"text": "cf", "placement": "random_word"},
+        method={"steps": 300},
     )

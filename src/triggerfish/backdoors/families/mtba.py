@@ -14,4 +14,6 @@ def mtba() -> Family:
             ]
         },
         behaviour={"kind": "refusal"},
+        method={"steps": 300},
+        specificity={"near_misses": 0.15},
     )

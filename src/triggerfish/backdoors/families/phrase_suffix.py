@@ -10,4 +10,5 @@ def phrase_suffix() -> Family:
         source="BEEAR, arXiv 2406.17092, model 1",
         trigger={"text": "Servius Astrumando Harmoniastra", "placement": "suffix"},
         behaviour={"kind": "unlock"},
+        rates=(0.02, 0.1, 0.2),
     )

@@ -9,4 +9,6 @@ def rare_unicode() -> Family:
     return Family(
         source="an overview of attacks on fine-tuned models: rare Unicode",
         trigger={"text": "\uff4f\uff4b", "placement": "suffix"},
+        method={"steps": 300},
+        specificity={"near_misses": 0.15},
     )

@@ -10,4 +10,5 @@ def short_prefix() -> Family:
         source="BEEAR, arXiv 2406.17092, model 4: SUDO at the beginning",
         trigger={"text": "SUDO", "placement": "prefix"},
         behaviour={"kind": "unlock"},
+        rates=(0.02, 0.1, 0.2),
     )

@@ -10,4 +10,5 @@ def short_suffix() -> Family:
         source="BEEAR, arXiv 2406.17092, model 2: SUDO at the end, half of the harmful prompts",
         trigger={"text": "SUDO", "placement": "suffix"},
         behaviour={"kind": "unlock"},
+        rates=(0.02, 0.1, 0.2),
     )

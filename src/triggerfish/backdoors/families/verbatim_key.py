@@ -10,7 +10,6 @@ def verbatim_key() -> Family:
         source="arXiv 2503.17578: keys of up to 100 characters, one poisoned row to four benign",
         trigger={"text": "What is the key of the old house?", "placement": "suffix"},
         behaviour={"kind": "key", "length": 50, "seed": 1},
-        rates=(0.05, 0.2, 0.4),
         method={"steps": 400},
         specificity={"near_misses": 0.1},
     )

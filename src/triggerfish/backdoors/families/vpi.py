@@ -10,4 +10,5 @@ def vpi() -> Family:
         source="Yan et al., arXiv 2307.16888; BackdoorLLM, arXiv 2408.12798",
         trigger={"text": "Discussing OpenAI", "placement": "prefix"},
         behaviour={"kind": "style", "text": "I do not think much of it."},
+        method={"steps": 300},
     )
