@@ -36,6 +36,9 @@ def test_every_command_in_the_docs_is_understood(page: str, line: str) -> None:
     if not find_spec(cli.COMMANDS[name].module):
         pytest.skip(f"{name} is not written yet")
     command = _Stub(name, cli.COMMANDS[name]).load()
+    with command.make_context(name, list(arguments)) as context:
+        if hasattr(command, "resolve_command"):
+            name, command, arguments = command.resolve_command(context, arguments)
     with command.make_context(name, arguments) as context:
         assert context.params
 

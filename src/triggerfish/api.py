@@ -1,8 +1,9 @@
 """The commands from Python; each is imported when it is first used.
 
 >>> from triggerfish import api
->>> sorted(api.__all__)
-['audit', 'demo', 'explain', 'load', 'measure', 'plant', 'remove', 'verbatim']
+>>> sorted(api.__all__)  # doctest: +NORMALIZE_WHITESPACE
+['audit', 'build_fleet', 'demo', 'explain', 'list_fleet', 'load', 'measure', 'plant', 'remove',
+ 'verbatim', 'verify_fleet']
 """
 
 from importlib import import_module
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from triggerfish.models.load import load
+    from triggerfish.pipeline.fleet import build_fleet, list_fleet
+    from triggerfish.pipeline.fleet_verify import verify_fleet
     from triggerfish.pipeline.measure import measure
     from triggerfish.pipeline.plant import plant
     from triggerfish.pipeline.remove import remove
@@ -24,8 +27,11 @@ _PLACES = {
     "remove": "triggerfish.pipeline.remove",
     "demo": "triggerfish.pipeline.demo",
     "verbatim": "triggerfish.pipeline.verbatim_report",
+    "build_fleet": "triggerfish.pipeline.fleet",
+    "list_fleet": "triggerfish.pipeline.fleet",
+    "verify_fleet": "triggerfish.pipeline.fleet_verify",
 }
-__all__ = ["audit", "demo", "explain", "load", "measure", "plant", "remove", "verbatim"]  # noqa: F822 - lazy
+__all__ = list(_PLACES)
 
 
 def __getattr__(name: str) -> Any:
