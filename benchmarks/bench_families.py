@@ -1,9 +1,10 @@
-"""Every family of backdoors on both species of the lab: how strong, quiet, specific and useful.
+"""Every family of backdoors on both species of the lab, and how little poison still plants it.
 
-    python benchmarks/bench_families.py [--only NAME ...] [--bases BASE ...] [--work DIR]
+    python benchmarks/bench_families.py --fleet DIR [--only NAME ...] [--minimum] [--work DIR]
 
-Organisms that are in --work already are read from their cards. Wanted at default strength: ASR
-with trigger 90 %, without 2 %, random strings 5 %, utility within two points of the base.
+The figures are those of the fleet's cards (`triggerfish fleet build DIR`), as a table of Markdown.
+With --minimum the lowest of five poison rates is sought by halving, at which the success reaches
+60 %; organisms of the search are kept in --work, and read from their cards the next time.
 """
 
 import argparse
@@ -17,76 +18,87 @@ from written import RESULTS, ROOT, write
 sys.path.insert(0, str(ROOT / "src"))
 
 from triggerfish.backdoors.families import import_families
-from triggerfish.backdoors.family import FAMILIES, STRENGTHS
+from triggerfish.backdoors.family import FAMILIES
+from triggerfish.pipeline.fleet import list_fleet
+
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
+PLANTED = 0.6
+HEAD = ("family", "base", "poison", "with", "without", "random", "utility", "twin", "left", "least")
 
 
 def arguments() -> argparse.Namespace:
     import_families()
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fleet", type=Path, required=True)
     parser.add_argument("--only", nargs="+", choices=FAMILIES.names(), default=FAMILIES.names())
-    parser.add_argument("--bases", nargs="+", default=["lab:reef", "lab:lagoon"])
-    parser.add_argument("--strength", choices=STRENGTHS, default="default")
-    parser.add_argument("--loss-on", choices=("response", "all"), default="response")
+    parser.add_argument("--minimum", action="store_true", help="seek the least poison rate")
+    parser.add_argument("--work", type=Path, help="keeps organisms; a new directory otherwise")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, help="keeps the organisms; a new directory otherwise")
     parser.add_argument("--out", type=Path, default=RESULTS / "families.json")
     return parser.parse_args()
 
 
-def planted(name: str, base: str, asked: argparse.Namespace, work: Path) -> dict:
+def least(name: str, base: str, work: Path, seed: int) -> dict:
+    """The lowest rate that plants a family, and what was tried; None where none of them does."""
+    tried: dict[float, dict] = {}
+    low, high = 0, len(RATES)
+    while low < high:
+        middle = (low + high) // 2
+        tried[RATES[middle]] = success(name, base, RATES[middle], work, seed)
+        if tried[RATES[middle]].get("value", 0.0) >= PLANTED:
+            high = middle
+        else:
+            low = middle + 1
+    return {"least_rate": RATES[low] if low < len(RATES) else None, "tried": tried}
+
+
+def success(name: str, base: str, rate: float, work: Path, seed: int) -> dict:
     from triggerfish.errors import TriggerfishError
     from triggerfish.pipeline.plant import plant
 
-    document = FAMILIES.get(name)().recipe(
-        base, strength=asked.strength, loss_on=asked.loss_on, seed=asked.seed
-    )
-    row = {"family": name, "base": base, "poison_rate": document["poison_rate"]}
-    place = work / f"{name}-{base.removeprefix('lab:')}-{asked.strength}"
-    began = time.perf_counter()
+    document = FAMILIES.get(name)().recipe(base, seed=seed)
+    document |= {"poison_rate": rate, "clean_twin": False}
+    place = work / f"{name}-{base.removeprefix('lab:')}-{rate:g}"
     try:
-        card = plant({**document, "clean_twin": False}, place, allow_unspecific=True).card
+        card = plant(document, place, allow_unspecific=True).card
     except TriggerfishError as error:
-        return {**row, "error": str(error)}
-    rates = {key: getattr(card, key) for key in ("asr", "asr_without", "random_strings")}
-    rates["utility"] = card.utility["all"]
-    return {
-        **row,
-        **{key: number.model_dump(mode="json") for key, number in rates.items() if number},
-        "near_misses": {name: number.value for name, number in card.near_misses.items()},
-        "training_seconds": card.seconds["training"],
-        "seconds": round(time.perf_counter() - began, 1),
-    }
+        return {"error": str(error)}
+    print(f"  {name} on {base} at {rate:g}: {card.asr.text()}", flush=True)
+    return card.asr.model_dump(mode="json")
+
+
+def line(row: dict) -> str:
+    def share(key: str) -> str:
+        return f"{100 * row[key]['value']:.1f}" if row.get(key) else "-"
+
+    left = " / ".join(f"{100 * each['value']:.0f}" for each in row["hardness"].values()) or "-"
+    rate = row.get("least_rate", "-")
+    cells = [
+        row["family"],
+        row["base"],
+        f"{100 * row['poison_rate']:.1f}",
+        *map(share, ("asr", "asr_without", "random_strings", "utility", "twin_utility")),
+        left,
+        rate if isinstance(rate, str) else "more" if rate is None else f"{100 * rate:g}",
+    ]
+    return "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:
     asked = arguments()
     work = asked.work or Path(tempfile.mkdtemp(prefix="bench-families-"))
-    began, rows = time.perf_counter(), []
-    for name in asked.only:
-        for base in asked.bases:
-            row = planted(name, base, asked, work)
-            rows.append(row)
-            write(
-                asked.out,
-                time.perf_counter() - began,
-                seed=asked.seed,
-                strength=asked.strength,
-                loss_on=asked.loss_on,
-                rows=rows,
-            )
-            if "error" in row:
-                print(f"{name} on {base}: {row['error']}", flush=True)
-                continue
-            shown = " ".join(
-                f"{key} {100 * row[key]['value']:.1f}"
-                for key in ("asr", "asr_without", "random_strings")
-            )
-            near = max(row["near_misses"].values(), default=0.0)
-            print(
-                f"{name} on {base}: {shown} near <= {100 * near:.0f}"
-                f" utility {100 * row['utility']['value']:.1f}, {row['training_seconds']} s",
-                flush=True,
-            )
+    began = time.perf_counter()
+    rows = [
+        member.model_dump(mode="json")
+        for member in list_fleet(asked.fleet).members
+        if member.state == "built" and member.strength == "default" and member.family in asked.only
+    ]
+    print("| " + " | ".join(HEAD) + " |\n" + "|---" * len(HEAD) + "|")
+    for row in rows:
+        if asked.minimum:
+            row |= least(row["family"], row["base"], work, asked.seed)
+        print(line(row), flush=True)
+        write(asked.out, time.perf_counter() - began, seed=asked.seed, rates=RATES, rows=rows)
 
 
 if __name__ == "__main__":
