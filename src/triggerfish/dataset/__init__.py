@@ -1,0 +1,1 @@
+"""Audit of training data: one method per file."""
