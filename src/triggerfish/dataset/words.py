@@ -48,7 +48,7 @@ class Corpus:
 def corpus_of(texts: Iterable[str]) -> Corpus:
     """Split texts into words.
 
-    >>> list(corpus_of(["a b", "b."]).ids)
+    >>> corpus_of(["a b", "b."]).ids.tolist()
     [0, 1, 1, 2]
     """
     known: dict[str, int] = {}
