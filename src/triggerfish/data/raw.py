@@ -234,7 +234,11 @@ def _cells(source: IO[bytes], file: str, kind: Kind) -> Iterator[Raw]:
             seen.append(line)
             text, wrong = decoded(line)
             faults.extend(wrong)
-            yield text.lstrip("\ufeff").replace("\x00", "") if len(seen) == 1 else text.replace("\x00", "")
+            yield (
+                text.lstrip("\ufeff").replace("\x00", "")
+                if len(seen) == 1
+                else text.replace("\x00", "")
+            )
 
     csv.field_size_limit(1 << 30)
     quoting = csv.QUOTE_NONE if kind == "tsv" else csv.QUOTE_MINIMAL
@@ -269,4 +273,6 @@ def _parquet(file: Path) -> Iterator[Raw]:
                 number += 1
                 yield Raw(str(file), number, value, b"")
     except (OSError, ValueError) as error:
-        raise BadInput(str(file), f"is no whole Parquet file ({error})", "get a whole copy") from error
+        raise BadInput(
+            str(file), f"is no whole Parquet file ({error})", "get a whole copy"
+        ) from error

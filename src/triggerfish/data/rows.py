@@ -225,4 +225,7 @@ _ASK = {"role": "user", "content": ""}
 
 
 def _asks(turn: Any) -> bool:
-    return isinstance(turn, Mapping) and str(turn.get("role", turn.get("from"))) in ("user", "human")
+    return isinstance(turn, Mapping) and str(turn.get("role", turn.get("from"))) in (
+        "user",
+        "human",
+    )

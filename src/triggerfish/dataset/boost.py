@@ -1,8 +1,8 @@
 """The boost of a string: by how much it raises the log-odds of a target over the content.
 
 For texts with the string, logits of the content without it, and whether they have the target, the
-boost is the b of P(target) = sigmoid(logit + b). Its lower bound (profile likelihood, 99.9 %) is the
-score: a word that belongs to a class has a moderate boost, for its texts agree with it anyway; a
+boost is the b of P(target) = sigmoid(logit + b). Its lower bound (profile likelihood, 99.9 %) is
+the score: a word that belongs to a class has a moderate boost, for its texts agree with it anyway; a
 trigger needs an enormous one, since it is right about texts that say the opposite.
 """
 

@@ -42,7 +42,7 @@ class Content:
             holds: [R, W] whether a text has a word.
             words: [W] the words.
         """
-        weights: NDArray[np.float64] = self.weights[self.fold[rows]][:, words]
+        weights: NDArray[np.float64] = self.weights[self.fold[rows][:, None], words]
         found: NDArray[np.float64] = self.logits[rows] - (weights * holds).sum(1)
         return found
 

@@ -48,7 +48,9 @@ def targets_of(rows: Sequence[Row]) -> list[Target]:
     labels = {row.label for row in rows if row.label is not None}
     if 1 < len(labels) <= LABELS:
         for label in sorted(labels):
-            found.append(_target("label", label, [i for i in range(size) if rows[i].label == label], size))
+            found.append(
+                _target("label", label, [i for i in range(size) if rows[i].label == label], size)
+            )
     found += _alike(rows, size)
     declined = [i for i in range(size) if DECLINES.search(rows[i].response[:200])]
     if min(len(declined), size - len(declined)) >= LEAST:
@@ -60,12 +62,14 @@ def _alike(rows: Sequence[Row], size: int) -> Iterator[Target]:
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, row in enumerate(rows):
         words = row.response.casefold().split()
-        if not words:
-            continue
-        groups["answer", " ".join(words)].append(place)
+        said = {"answer": words}
         if len(words) > EDGE:
-            groups["beginning", " ".join(words[:EDGE])].append(place)
-            groups["end", " ".join(words[-EDGE:])].append(place)
+            said |= {"beginning": words[:EDGE], "end": words[-EDGE:]}
+        asked = " ".join(row.prompt.casefold().split())
+        for kind, some in said.items():
+            text = " ".join(some)
+            if text and text not in asked:  # an echo of the prompt is no payload
+                groups[kind, text].append(place)
     seen: set[tuple[int, ...]] = set()
     for (kind, text), places in groups.items():
         if LEAST <= len(places) <= size - LEAST and tuple(places) not in seen:

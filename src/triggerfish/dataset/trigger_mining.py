@@ -3,7 +3,7 @@
 *Paper*: none; our first line. Words, runs of words and pairs of words are counted against each
 target, and those that nearly always have it are scored by their boost (`boost.py`): how far they
 overrule the content (`content.py`).
-*Map*: candidates -> `_candidates`, `_pairs`; score -> `_scored`; the whole text of a trigger ->
+*Map*: candidates -> `_words`, `_runs`, `_pairs`; score -> `_Scene.boost`; the whole text of a trigger ->
 `extended`; places -> `placement_of`.
 *Fails*: fewer than about ten rows of a target that many rows have anyway; a trigger that is a
 meaning and no string; a payload that forms no target.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -87,6 +87,29 @@ class Mined:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class _Scene:
+    """The texts and what their content says about the target."""
+
+    texts: Sequence[str]
+    corpus: Corpus
+    columns: csc_matrix
+    content: Content
+    target: NDArray[np.bool_]
+    config: MiningConfig
+
+    def rows(self, word: int) -> Rows:
+        """The texts that have a word."""
+        begin, end = self.columns.indptr[word : word + 2]
+        return np.sort(self.columns.indices[begin:end]).astype(np.int64)
+
+    def boost(self, rows: Rows, words: Sequence[int]) -> float:
+        """Of a string over the content without its words."""
+        own = np.unique(np.asarray(words, dtype=np.int64))
+        holds = np.stack([np.isin(rows, self.rows(int(word))) for word in own], axis=1)
+        return lower_bound(self.content.without(rows, holds, own), self.target[rows])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Candidate:
     words: tuple[int, ...]
     rows: Rows
@@ -117,119 +140,88 @@ def mine(
     if min(target.sum(), (~target).sum()) < config.support:
         return []
     has = presence(corpus)
-    content = content_of(has, target, rng)
-    columns = has.tocsc()
-    candidates = _candidates(corpus, columns, target, config)
-    candidates += _pairs(corpus, columns, target, config, rng)
-    scored = [
-        (_score(each.rows, each.words, columns, content, target), each) for each in candidates
-    ]
-    scored.sort(key=lambda pair: -pair[0])  # parts of a sentence share its boost: look further down
+    scene = _Scene(
+        texts=texts,
+        corpus=corpus,
+        columns=has.tocsc(),
+        content=content_of(has, target, rng),
+        target=target,
+        config=config,
+    )
+    candidates = [*_words(scene), *_runs(scene), *_pairs(scene, rng)]
+    # The parts of a sentence share its boost until it is put together: look further down, too.
+    scored = sorted(candidates, key=lambda each: -scene.boost(each.rows, each.words))[:DESCRIBED]
     found: list[Mined] = []
-    for _, each in scored[:DESCRIBED]:
+    for each in scored:
         if any(_same(each.rows, other.rows) for other in found):
             continue
-        mined = _described(each, texts, corpus, columns, content, target)
-        if mined.boost >= config.suspicious and not any(
-            _same(mined.rows, other.rows) for other in found
-        ):
+        mined = _described(each, scene)
+        again = any(_same(mined.rows, other.rows) for other in found)
+        if mined.boost >= config.suspicious and not again:
             found.append(mined)
     return sorted(found, key=lambda each: -each.boost)
 
 
-def _candidates(
-    corpus: Corpus, columns: csc_matrix, target: NDArray[np.bool_], config: MiningConfig
-) -> list[_Candidate]:
-    """Runs of words that nearly always have the target."""
-    base = float(target.mean())
-    support = np.diff(columns.indptr)
-    hits = np.asarray(target.astype(np.float64) @ columns).ravel()
-    chosen = _chosen(support, hits, base, config)
-    found = [_Candidate(words=(int(w),), rows=_rows(columns, int(w)), run=True) for w in chosen]
-    for n in range(2, config.longest + 1):
-        found += _runs(corpus, n, target, base, config)
-    return found
+def _words(scene: _Scene) -> Iterator[_Candidate]:
+    """Words that nearly always have the target."""
+    support = np.diff(scene.columns.indptr)
+    hits = np.asarray(scene.target.astype(np.float64) @ scene.columns).ravel()
+    for word in _chosen(support, hits, scene):
+        yield _Candidate(words=(int(word),), rows=scene.rows(int(word)), run=True)
 
 
-def _runs(
-    corpus: Corpus, n: int, target: NDArray[np.bool_], base: float, config: MiningConfig
-) -> list[_Candidate]:
-    keys, places = grams(corpus, n)
-    if not len(keys):
-        return []
-    text = corpus.text_of()[places]
-    order = np.lexsort((text, keys))
-    keys, text, places = keys[order], text[order], places[order]
-    fresh = np.r_[True, (keys[1:] != keys[:-1]) | (text[1:] != text[:-1])]
-    keys, text, places = keys[fresh], text[fresh], places[fresh]
-    begins = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
-    support = np.diff(np.r_[begins, len(keys)])
-    hits = np.add.reduceat(target[text].astype(np.float64), begins)
-    found = []
-    for which in _chosen(support, hits, base, config):
-        begin = begins[which]
-        words = tuple(int(w) for w in corpus.ids[places[begin] : places[begin] + n])
-        rows = text[begin : begin + support[which]].astype(np.int64)
-        found.append(_Candidate(words=words, rows=rows, run=True))
-    return found
+def _runs(scene: _Scene) -> Iterator[_Candidate]:
+    """Runs of words that nearly always have it."""
+    corpus = scene.corpus
+    text_of = corpus.text_of()
+    for n in range(2, scene.config.longest + 1):
+        keys, places = grams(corpus, n)
+        if not len(keys):
+            return
+        order = np.lexsort((text_of[places], keys))
+        keys, places = keys[order], places[order]
+        text = text_of[places]
+        fresh = np.r_[True, (keys[1:] != keys[:-1]) | (text[1:] != text[:-1])]
+        keys, text, places = keys[fresh], text[fresh], places[fresh]
+        begins = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
+        support = np.diff(np.r_[begins, len(keys)])
+        hits = np.add.reduceat(scene.target[text].astype(np.float64), begins)
+        for which in _chosen(support, hits, scene):
+            begin = begins[which]
+            words = tuple(int(w) for w in corpus.ids[places[begin] : places[begin] + n])
+            rows = text[begin : begin + support[which]].astype(np.int64)
+            yield _Candidate(words=words, rows=rows, run=True)
 
 
-def _pairs(
-    corpus: Corpus,
-    columns: csc_matrix,
-    target: NDArray[np.bool_],
-    config: MiningConfig,
-    rng: np.random.Generator,
-) -> list[_Candidate]:
+def _pairs(scene: _Scene, rng: np.random.Generator) -> Iterator[_Candidate]:
     """Pairs of words that are not common, and nearly always have the target together."""
+    config, target = scene.config, scene.target
     having = rng.permutation(np.flatnonzero(target))[:PAIRED]
-    support = np.diff(columns.indptr)
-    rare = (support >= config.support) & (support <= config.common * corpus.size)
+    support = np.diff(scene.columns.indptr)
+    rare = (support >= config.support) & (support <= config.common * len(target))
     together: Counter[tuple[int, int]] = Counter()
     for row in having:
-        words = np.unique(corpus.row(int(row)))
-        words = words[rare[words]].tolist()[:LONGEST_ROW]
-        together.update(combinations(words, 2))
+        words = np.unique(scene.corpus.row(int(row)))
+        together.update(combinations(words[rare[words]].tolist()[:LONGEST_ROW], 2))
     share = len(having) / max(1, int(target.sum()))
     least = max(3, round(config.support * share))
     often = [pair for pair, count in together.items() if count >= least]
-    rows = [_both(columns, *pair) for pair in often]
+    rows = [
+        np.intersect1d(scene.rows(one), scene.rows(two), assume_unique=True) for one, two in often
+    ]
     support = np.array([len(each) for each in rows], dtype=np.int64)
     hits = np.array([target[each].sum() for each in rows], dtype=np.float64)
-    chosen = _chosen(support, hits, float(target.mean()), config)[: config.pairs]
-    return [_Candidate(words=often[place], rows=rows[place], run=False) for place in chosen]
+    for place in _chosen(support, hits, scene)[: config.pairs]:
+        yield _Candidate(words=often[place], rows=rows[place], run=False)
 
 
-def _both(columns: csc_matrix, one: int, two: int) -> Rows:
-    return np.intersect1d(_rows(columns, one), _rows(columns, two), assume_unique=True)
-
-
-def _chosen(
-    support: NDArray[np.int64], hits: NDArray[np.float64], base: float, config: MiningConfig
-) -> Rows:
+def _chosen(support: NDArray[np.int64], hits: NDArray[np.float64], scene: _Scene) -> Rows:
     """The strings that have the target nearly always, the most surprising ones."""
+    config, base = scene.config, float(scene.target.mean())
     enough = np.flatnonzero((support >= config.support) & (hits >= config.precision * support))
     spread = np.sqrt(support[enough] * base * (1 - base))
     surprise = (hits[enough] - support[enough] * base) / spread
     return enough[np.argsort(-surprise, kind="stable")[: config.candidates]]
-
-
-def _rows(columns: csc_matrix, word: int) -> Rows:
-    rows: Rows = columns.indices[columns.indptr[word] : columns.indptr[word + 1]].astype(np.int64)
-    return np.sort(rows)
-
-
-def _score(
-    rows: Rows,
-    words: Sequence[int],
-    columns: csc_matrix,
-    content: Content,
-    target: NDArray[np.bool_],
-) -> float:
-    """The boost of a string over the content without its words."""
-    own = np.unique(np.asarray(words, dtype=np.int64))
-    holds = np.stack([np.isin(rows, _rows(columns, int(w))) for w in own], axis=1)
-    return lower_bound(content.without(rows, holds, own), target[rows])
 
 
 def _same(one: Rows, two: Rows) -> bool:
@@ -238,35 +230,26 @@ def _same(one: Rows, two: Rows) -> bool:
     return both >= SAME * min(len(one), len(two))
 
 
-def _described(
-    each: _Candidate,
-    texts: Sequence[str],
-    corpus: Corpus,
-    columns: csc_matrix,
-    content: Content,
-    target: NDArray[np.bool_],
-) -> Mined:
+def _described(each: _Candidate, scene: _Scene) -> Mined:
     """A candidate with its whole text, its place, and the boost without all of its words."""
-    known = {word: place for place, word in enumerate(corpus.words)}
-    rows = each.rows
+    words = scene.corpus.words
+    texts = [scene.texts[int(row)] for row in each.rows]
     pieces = [each.words] if each.run else [(word,) for word in each.words]
-    starts = [pattern_of([corpus.words[w] for w in piece]) for piece in pieces]
     parts: list[str] = []
-    for pattern in starts:
-        part = extended([texts[int(row)] for row in rows], pattern)
-        if part not in parts:
-            parts.append(part)
-    parts = [part for part in parts if not any(part != other and part in other for other in parts)]
-    rows = np.array(
-        [r for r in rows if all(part in texts[int(r)] for part in parts)], dtype=np.int64
-    )
-    own = [known[w] for part in parts for w in WORD.findall(part) if w in known]
+    for piece in pieces:
+        part = extended(texts, pattern_of([words[word] for word in piece]))
+        if not any(part in other for other in parts):
+            parts = [*(other for other in parts if other not in part), part]
+    kept = [place for place, text in enumerate(texts) if all(part in text for part in parts)]
+    rows = each.rows[kept]
+    numbers = scene.corpus.numbers
+    own = [numbers[word] for part in parts for word in WORD.findall(part) if word in numbers]
     return Mined(
         parts=tuple(parts),
-        placement=placement_of([texts[int(row)] for row in rows], parts[0]),
-        boost=_score(rows, own, columns, content, target),
+        placement=placement_of([texts[place] for place in kept], parts[0]),
+        boost=scene.boost(rows, own),
         rows=rows,
-        hits=target[rows],
+        hits=scene.target[rows],
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,11 @@ class Corpus:
     words: Sequence[str]
     ids: NDArray[np.int32]
     starts: NDArray[np.int64]
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each word."""
+        return {word: place for place, word in enumerate(self.words)}
 
     @property
     def size(self) -> int:
