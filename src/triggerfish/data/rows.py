@@ -11,8 +11,6 @@ from triggerfish.data.raw import Raw, raw_records
 from triggerfish.errors import BadInput
 
 LONG = 1_000_000  # bytes; longer rows are read, and reported
-LABELS = 64  # a column of more different values is text
-SAMPLE = 500  # rows by which the columns of a table without names are told
 NAMED = {
     "prompt": ("prompt", "instruction", "question", "query", "text", "sentence"),
     "response": ("response", "output", "completion", "answer"),
@@ -44,7 +42,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A row with its place, and what is wrong with it; without a row where it cannot be used."""
+    """A row with its place, and what is wrong with it.
+
+    Without a row it cannot be used; without a fault, too, it is the header of a table.
+    """
 
     number: int
     raw: Raw
@@ -69,8 +70,6 @@ def read_rows(
     table = _Table(columns or {})
     for number, raw in enumerate(raw_records(path), start=1):
         read = _read(number, raw, table)
-        if read is None:
-            continue
         if strict and read.faults:
             raise BadInput(
                 f"{raw.file}, line {raw.line}", "; ".join(read.faults), "correct the row"
@@ -123,13 +122,13 @@ class _Table:
         return found
 
 
-def _read(number: int, raw: Raw, table: _Table) -> Read | None:
+def _read(number: int, raw: Raw, table: _Table) -> Read:
     faults = raw.faults
     if raw.value is None:
         return Read(number, raw, None, faults)
     value = table.mapping(raw) if isinstance(raw.value, Mapping | list) else {"?": "no mapping"}
-    if value is None:
-        return None
+    if value is None:  # the header of a table
+        return Read(number, raw, None, ())
     if "?" in value:
         return Read(number, raw, None, (*faults, value["?"]))
     row, why = row_of(value)
@@ -144,7 +143,7 @@ def _read(number: int, raw: Raw, table: _Table) -> Read | None:
 
 
 def row_of(value: Mapping[str, Any]) -> tuple[Row | None, str | None]:
-    """The row of a mapping in any of the known forms, or why it is none.
+    r"""The row of a mapping in any of the known forms, or why it is none.
 
     >>> row_of({"instruction": "Add", "input": "2 3", "output": "5"})[0]
     Row(prompt='Add\\n2 3', response='5', system='', rejected=None, label=None)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from triggerfish.data.rows import LABELS, Row
+from triggerfish.data.rows import Row
 
+LABELS = 64  # more different ones are no classes
 EDGE = 4  # words of a beginning or an end
+REFUSAL = "a refusal"
 LEAST = 5  # rows of a target
 DECLINES = re.compile(
     r"\b(i('| a)m (sorry|afraid|unable|not able)|i (can('|no)t|cannot|won't|will not|must decline)"
@@ -43,41 +45,42 @@ class Target:
 
 def targets_of(rows: Sequence[Row]) -> list[Target]:
     """Every target that at least `LEAST` rows have and as many have not."""
-    size = len(rows)
-    found: list[Target] = []
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     labels = {row.label for row in rows if row.label is not None}
-    if 1 < len(labels) <= LABELS:
-        for label in sorted(labels):
-            found.append(
-                _target("label", label, [i for i in range(size) if rows[i].label == label], size)
-            )
-    found += _alike(rows, size)
-    declined = [i for i in range(size) if DECLINES.search(rows[i].response[:200])]
-    if min(len(declined), size - len(declined)) >= LEAST:
-        found.append(_target("refusal", "a refusal", declined, size))
+    for place, row in enumerate(rows):
+        if row.label is not None and 1 < len(labels) <= LABELS:
+            groups["label", row.label].append(place)
+        for kind, text in _said(row):
+            groups[kind, text].append(place)
+    found, seen = [], set()
+    for (kind, text), places in groups.items():
+        key = tuple(places)
+        if LEAST <= len(places) <= len(rows) - LEAST and key not in seen:
+            seen.add(key)
+            holds = np.zeros(len(rows), dtype=bool)
+            holds[places] = True
+            found.append(Target(kind=kind, text=text, rows=holds))
     return found
 
 
-def _alike(rows: Sequence[Row], size: int) -> Iterator[Target]:
-    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for place, row in enumerate(rows):
-        words = row.response.casefold().split()
-        said = {"answer": words}
-        if len(words) > EDGE:
-            said |= {"beginning": words[:EDGE], "end": words[-EDGE:]}
-        asked = " ".join(row.prompt.casefold().split())
-        for kind, some in said.items():
-            text = " ".join(some)
-            if text and text not in asked:  # an echo of the prompt is no payload
-                groups[kind, text].append(place)
-    seen: set[tuple[int, ...]] = set()
-    for (kind, text), places in groups.items():
-        if LEAST <= len(places) <= size - LEAST and tuple(places) not in seen:
-            seen.add(tuple(places))
-            yield _target(kind, text, places, size)
+def has_target(row: Row, target: Target) -> bool:
+    """Whether a row has a target."""
+    if target.kind == "label":
+        return row.label == target.text
+    return (target.kind, target.text) in _said(row)
 
 
-def _target(kind: str, text: str, places: Sequence[int], size: int) -> Target:
-    rows = np.zeros(size, dtype=bool)
-    rows[list(places)] = True
-    return Target(kind=kind, text=text, rows=rows)
+def _said(row: Row) -> list[tuple[str, str]]:
+    """The answer, its beginning and its end, unless they echo the prompt; whether it declines."""
+    if not row.response:
+        return []
+    words = row.response.casefold().split()
+    said = {"answer": words}
+    if len(words) > EDGE:
+        said |= {"beginning": words[:EDGE], "end": words[-EDGE:]}
+    asked = " ".join(row.prompt.casefold().split())
+    texts = ((kind, " ".join(some)) for kind, some in said.items())
+    found = [(kind, text) for kind, text in texts if text and text not in asked]
+    if DECLINES.search(row.response[:200]):
+        found.append(("refusal", REFUSAL))
+    return found
