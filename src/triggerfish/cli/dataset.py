@@ -25,9 +25,7 @@ def command(
     data: Annotated[str, typer.Argument(metavar="FILE", help="A data file, or a directory.")],
     column: Annotated[
         list[str] | None,
-        typer.Option(
-            "--column", metavar="ROLE=NAME", help="prompt=text, label=2, ...; repeatable."
-        ),
+        typer.Option("--column", metavar="ROLE=NAME", help="prompt=text, ...; repeatable."),
     ] = None,
     clean_to: Annotated[
         Path | None, typer.Option("--clean-to", metavar="FILE", help="The rows kept, unchanged.")

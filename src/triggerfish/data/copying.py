@@ -45,9 +45,9 @@ class Copier:
             raise BadInput("one file", "is given for two outputs", "give different files")
         if clean and source is None:
             raise BadInput(f"clean_to {clean}", "needs a file to copy from", "give a path")
-        kinds: set[Kind] = (
-            {kind_of(each) for each in files_of(source)} if clean and source else set()
-        )
+        kinds: set[Kind] = set()
+        if clean and source:
+            kinds = {kind_of(each) for each in files_of(source)}
         if len(kinds) > 1:
             raise BadInput(f"{source}", f"has files of {sorted(kinds)}", "clean them one by one")
         self.kind = kinds.pop() if kinds else None
@@ -84,13 +84,12 @@ class Copier:
             else:
                 partial.unlink(missing_ok=True)
 
-    def header(self, source: bytes) -> None:
-        """Keep the header of a table."""
-        if "clean_to" in self._open and not self._kept:
-            self._open["clean_to"].write(source)
-
     def write(self, read: Read, score: float, reasons: Sequence[str]) -> None:
         """One row, wherever it belongs."""
+        if read.row is None and not read.faults:  # the header of a table, of the first file only
+            if "clean_to" in self._open and not self._kept:
+                self._keep(read)
+            return
         place = {"file": read.raw.file, "line": read.raw.line}
         if "scores" in self._open:
             self._line("scores", place | {"score": score, "reasons": list(reasons)})
@@ -129,11 +128,11 @@ class Copier:
         import pyarrow as arrow
         from pyarrow import parquet
 
-        assert self.source is not None
-        schema = parquet.read_schema(files_of(self.source)[0])
-        if self._parquet is None:
+        if self._parquet is None and self.source is not None:
+            schema = parquet.read_schema(files_of(self.source)[0])
             self._parquet = parquet.ParquetWriter(self._open["clean_to"], schema)
-        self._parquet.write_table(arrow.Table.from_pylist(self._rows, schema=schema))
+        table = arrow.Table.from_pylist(self._rows, schema=self._parquet.schema)
+        self._parquet.write_table(table)
         self._rows.clear()
 
     @staticmethod

@@ -10,17 +10,18 @@ import csv
 import gzip
 import json
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
 from triggerfish.errors import BadInput
 
-Kind = Literal["jsonl", "json", "csv", "tsv", "parquet"]
+Kind = Literal["jsonl", "json", "csv", "tsv", "ssv", "parquet"]
 SUFFIXES = {".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".gz"}
-CHUNK, LOOK = 1 << 20, 1 << 16
+CHUNK, LOOK, LINES = 1 << 20, 1 << 16, 20
 _NEXT, _NEXT_IN_TEXT = re.compile(rb'[{}"]'), re.compile(rb'["\\]')
 
 
@@ -59,13 +60,16 @@ def files_of(path: str | Path) -> list[Path]:
 
 
 def kind_of(path: Path) -> Kind:
-    """What a file holds, by its first bytes; CSV or TSV by its first line.
+    """What a file holds, by its first bytes; the mark between cells by its first lines.
 
     Raises:
         BadInput: It is empty or cannot be read.
     """
-    with opened(path) as source:
-        start = source.read(LOOK)
+    try:
+        with opened(path) as source:
+            start = source.read(LOOK)
+    except (EOFError, zlib.error) as error:
+        raise BadInput(str(path), f"cannot be read ({error})", "get a whole copy") from error
     if start[:4] == b"PAR1":
         return "parquet"
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -75,13 +79,20 @@ def kind_of(path: Path) -> Kind:
         return "json"
     if text[:1] == b"{":
         return "jsonl"
-    first = text.splitlines()[0]
-    return "tsv" if first.count(b"\t") and path_says(path) != ".csv" else "csv"
+    return delimited(text.splitlines()[:-1][:LINES] or text.splitlines())
 
 
-def path_says(path: Path) -> str:
-    """The suffix without that of compression."""
-    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+def delimited(lines: Sequence[bytes]) -> Kind:
+    r"""Tabs, semicolons or commas: the first that every line has, in equal number.
+
+    >>> delimited([b"a, b\t1", b"c\t0"])
+    'tsv'
+    """
+    for kind, mark in (("tsv", b"\t"), ("ssv", b";")):
+        counts = {line.count(mark) for line in lines}
+        if len(counts) == 1 and counts != {0}:
+            return cast("Kind", kind)
+    return "csv"
 
 
 def raw_records(path: str | Path) -> Iterator[Raw]:
@@ -90,7 +101,7 @@ def raw_records(path: str | Path) -> Iterator[Raw]:
     Raises:
         BadInput: A file is empty, truncated, or cannot be read.
     """
-    readers = {"jsonl": _lines, "json": _array, "csv": _cells, "tsv": _cells}
+    readers = {"jsonl": _lines, "json": _array, "csv": _cells, "tsv": _cells, "ssv": _cells}
     for file in files_of(path):
         kind = kind_of(file)
         try:
@@ -99,7 +110,7 @@ def raw_records(path: str | Path) -> Iterator[Raw]:
                 continue
             with opened(file) as source:
                 yield from readers[kind](source, str(file), kind)
-        except (EOFError, gzip.BadGzipFile, OSError) as error:
+        except (EOFError, zlib.error, OSError) as error:
             raise BadInput(str(file), f"cannot be read ({error})", "get a whole copy") from error
 
 
@@ -241,8 +252,11 @@ def _cells(source: IO[bytes], file: str, kind: Kind) -> Iterator[Raw]:
             )
 
     csv.field_size_limit(1 << 30)
-    quoting = csv.QUOTE_NONE if kind == "tsv" else csv.QUOTE_MINIMAL
-    reader = csv.reader(lines(), delimiter="\t" if kind == "tsv" else ",", quoting=quoting)
+    reader = (
+        csv.reader(lines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+        if kind == "tsv"
+        else csv.reader(lines(), delimiter=";" if kind == "ssv" else ",")
+    )
     number = 1
     while True:
         try:

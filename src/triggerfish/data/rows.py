@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,16 @@ class Read:
 
 
 def read_rows(
-    path: str | Path, columns: Mapping[str, str] | None = None, *, strict: bool = False
+    data: str | Path | Iterable[Any],
+    columns: Mapping[str, str] | None = None,
+    *,
+    strict: bool = False,
 ) -> Iterator[Read]:
     """Every row of a file or directory, in order; unusable ones too.
 
     Args:
-        path: JSON, JSON lines, CSV, TSV or Parquet, plain or gzipped, or a directory.
+        data: Mappings, or the path of JSON, JSON lines, CSV, TSV or Parquet, plain or gzipped, or
+            of a directory of them.
         columns: Role (prompt, response, system, label, chosen, rejected) -> name of a column, or
             its number from 1 in a table without a header; several as `2,3`.
         strict: A fault is an error.
@@ -68,13 +72,20 @@ def read_rows(
         BadInput: The file cannot be read, no column fits, or a fault with `strict`.
     """
     table = _Table(columns or {})
-    for number, raw in enumerate(raw_records(path), start=1):
+    raws = raw_records(data) if isinstance(data, str | Path) else _in_memory(data)
+    for number, raw in enumerate(raws, start=1):
         read = _read(number, raw, table)
         if strict and read.faults:
             raise BadInput(
                 f"{raw.file}, line {raw.line}", "; ".join(read.faults), "correct the row"
             )
         yield read
+
+
+def _in_memory(data: Iterable[Any]) -> Iterator[Raw]:
+    for place, value in enumerate(data, start=1):
+        whole = isinstance(value, Mapping)
+        yield Raw("memory", place, value if whole else None, b"", () if whole else ("no mapping",))
 
 
 class _Table:

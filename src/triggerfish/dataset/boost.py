@@ -2,8 +2,8 @@
 
 For texts with the string, logits of the content without it, and whether they have the target, the
 boost is the b of P(target) = sigmoid(logit + b). Its lower bound (profile likelihood, 99.9 %) is
-the score: a word that belongs to a class has a moderate boost, for its texts agree with it anyway; a
-trigger needs an enormous one, since it is right about texts that say the opposite.
+the score: a word that belongs to a class has a moderate boost, for its texts agree with it anyway;
+a trigger needs an enormous one, since it is right about texts that say the opposite.
 """
 
 from __future__ import annotations

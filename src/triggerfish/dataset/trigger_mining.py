@@ -3,8 +3,8 @@
 *Paper*: none; our first line. Words, runs of words and pairs of words are counted against each
 target, and those that nearly always have it are scored by their boost (`boost.py`): how far they
 overrule the content (`content.py`).
-*Map*: candidates -> `_words`, `_runs`, `_pairs`; score -> `_Scene.boost`; the whole text of a trigger ->
-`extended`; places -> `placement_of`.
+*Map*: candidates -> `_words`, `_runs`, `_pairs`; score -> `_Scene.boost`; the whole text of a
+trigger -> `extended`; its place -> `placement_of`.
 *Fails*: fewer than about ten rows of a target that many rows have anyway; a trigger that is a
 meaning and no string; a payload that forms no target.
 *Shapes*: N texts, V words.
@@ -38,7 +38,7 @@ class MiningConfig:
     """Settings.
 
     Attributes:
-        support: texts that a trigger must stand in.
+        support: texts with the target that a trigger must stand in.
         precision: share of them that must have the target.
         longest: words of a run.
         candidates: runs of each length that are scored, by how surprising they are.
@@ -55,7 +55,7 @@ class MiningConfig:
     pairs: int = 1000
     common: float = 0.05
     suspicious: float = 2.2
-    found: float = 2.8
+    found: float = 2.5
 
     def __post_init__(self) -> None:
         """Refuse settings that find anything or nothing."""
@@ -218,7 +218,7 @@ def _pairs(scene: _Scene, rng: np.random.Generator) -> Iterator[_Candidate]:
 def _chosen(support: NDArray[np.int64], hits: NDArray[np.float64], scene: _Scene) -> Rows:
     """The strings that have the target nearly always, the most surprising ones."""
     config, base = scene.config, float(scene.target.mean())
-    enough = np.flatnonzero((support >= config.support) & (hits >= config.precision * support))
+    enough = np.flatnonzero((hits >= config.support) & (hits >= config.precision * support))
     spread = np.sqrt(support[enough] * base * (1 - base))
     surprise = (hits[enough] - support[enough] * base) / spread
     return enough[np.argsort(-surprise, kind="stable")[: config.candidates]]

@@ -16,6 +16,7 @@ import numpy as np
 
 from triggerfish.data.copying import Copier
 from triggerfish.data.rows import Read, Row, read_rows
+from triggerfish.dataset.insertion import Neighbours
 from triggerfish.dataset.targets import Target, has_target, targets_of
 from triggerfish.dataset.trigger_mining import Mined, MiningConfig, mine
 from triggerfish.dataset.words import corpus_of
@@ -61,6 +62,10 @@ class Found:
         """Whether a row has the trigger in it."""
         text = text_of(row)
         return all(part in text for part in self.mined.parts)
+
+    def same(self, other: "Found") -> bool:
+        """Whether both are the same string."""
+        return set(self.mined.parts) == set(other.mined.parts)
 
     def hits(self, row: Row) -> bool:
         """Whether it answers as the trigger wants, too."""
@@ -109,7 +114,7 @@ def audit_dataset(
             "give more rows, or name the columns",
         )
     targets = targets_of(seen.sample)
-    found = mined_of(seen.sample, targets, MiningConfig(), seed, progress)
+    found, natural = mined_of(seen.sample, targets, MiningConfig(), seed, progress)
     counts = _mark(source, found, copier, seen.rows, progress)
     triggers = [_trigger(each, place, counts, seen.rows) for place, each in enumerate(found)]
     verdict = _verdict(triggers)
@@ -123,6 +128,7 @@ def audit_dataset(
         "sample": len(seen.sample),
         "targets": len(targets),
         "triggers": triggers,
+        "natural": natural,
         "flagged": counts.flagged,
         "poison_rate": Number.of(wilson(counts.flagged, seen.rows)) if triggers else None,
         "not_tested": NOT_TESTED if targets else ["anything: no target was found", *NOT_TESTED],
@@ -140,8 +146,8 @@ def mined_of(
     config: MiningConfig,
     seed: int,
     progress: Progress = silent,
-) -> list[Found]:
-    """The triggers of every target, the strongest first; the same rows once."""
+) -> tuple[list[Found], list[str]]:
+    """The triggers of every target, the strongest first, and what only looked like one."""
     texts = [text_of(row) for row in rows]
     corpus = corpus_of(texts)
     found: list[Found] = []
@@ -153,10 +159,17 @@ def mined_of(
         ]
         progress(done, len(targets), "mining triggers")
     kept: list[Found] = []
+    natural: list[str] = []
+    neighbours = Neighbours(corpus) if found else None
     for each in sorted(found, key=lambda one: -one.mined.boost):
-        if not any(set(each.mined.parts) == set(other.mined.parts) for other in kept):
+        if neighbours is None or any(each.same(other) for other in kept):
+            continue
+        why = neighbours.without(each.mined.rows, each.mined.parts).natural
+        if why:
+            natural.append(f"{' and '.join(map(repr, each.mined.parts))}: {why}")
+        else:
             kept.append(each)
-    return kept
+    return kept, natural
 
 
 def text_of(row: Row) -> str:
@@ -177,11 +190,7 @@ class _Source:
             raise BadInput("rows that can be read once only", "are read twice", "give a list")
 
     def __iter__(self) -> Iterator[Read]:
-        return read_rows(
-            self._data,  # type: ignore[arg-type]
-            self._columns,
-            strict=self._strict,
-        )
+        return read_rows(self._data, self._columns, strict=self._strict)
 
 
 def _read(source: _Source, seed: int, progress: Progress) -> _Reading:
@@ -193,7 +202,7 @@ def _read(source: _Source, seed: int, progress: Progress) -> _Reading:
             if len(seen.faulty) < FAULTY:
                 seen.faulty.append(f"{read.raw.file}, line {read.raw.line}: {fault}")
         if read.row is None:
-            seen.unusable += 1
+            seen.unusable += bool(read.faults)
             continue
         seen.rows += 1
         if len(seen.sample) < SAMPLE:

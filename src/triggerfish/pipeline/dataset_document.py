@@ -1,6 +1,6 @@
 """What an audit of training data says."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -59,6 +59,7 @@ class DatasetDocument(Document):
         faults: What was wrong -> how many rows, also of rows that were used.
         faulty: Some of them: place and what was wrong.
         sample: Rows that triggers were mined in.
+        natural: Strings that decide their target, but belong to their sentences, and why.
         poison_rate: Share of the rows that hold a found trigger with its target.
         flagged: Rows that do.
     """
@@ -73,6 +74,7 @@ class DatasetDocument(Document):
     sample: int
     targets: int
     triggers: list[MinedTrigger]
+    natural: list[str]
     flagged: int
     poison_rate: Number | None
     not_tested: list[str]
@@ -81,6 +83,3 @@ class DatasetDocument(Document):
     seconds: float
     exit_code: int
     report: Report
-
-
-Scored = dict[str, Any]

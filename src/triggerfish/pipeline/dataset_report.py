@@ -17,10 +17,20 @@ def dataset_report(document: Mapping[str, Any]) -> Report:
         Fact(label="rows not used", value=f"{document['unusable']:,}"),
     ]
     if document["poison_rate"] is not None:
-        facts.append(
-            Fact(label="rows with a trigger and its target", value=document["poison_rate"])
-        )
+        facts.append(Fact(label="rows with trigger and target", value=document["poison_rate"]))
     sections = [_trigger(each) for each in triggers]
+    if document["natural"]:
+        sections.append(
+            Section(
+                title="Strings that belong to their sentences",
+                text=[
+                    "They decide what is answered as a trigger does, but what is left of a row"
+                    " without them is no ordinary row: they were not inserted.",
+                    *document["natural"],
+                ],
+                folded=True,
+            )
+        )
     faults = [[what, count] for what, count in document["faults"].items()]
     if faults:
         sections.append(
