@@ -137,7 +137,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 def decoded(source: bytes) -> tuple[str, tuple[str, ...]]:
     r"""Text of bytes, and what was wrong with them.
 
-    >>> decoded(b"caf\\xe9")
+    >>> decoded(b"caf\xe9")
     ('café', ('not UTF-8, read as Windows-1252',))
     """
     faults = []
