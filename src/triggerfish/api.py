@@ -10,13 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from triggerfish.models.load import load
-    from triggerfish.pipeline.fleet import build_fleet, list_fleet
-    from triggerfish.pipeline.fleet_verify import verify_fleet
-    from triggerfish.pipeline.measure import measure
-    from triggerfish.pipeline.plant import plant
-    from triggerfish.pipeline.remove import remove
-    from triggerfish.pipeline.verbatim_report import verbatim
+    pass
 
 _PLACES = {
     "load": "triggerfish.models.load",

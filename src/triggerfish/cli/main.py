@@ -30,6 +30,11 @@ COMMANDS = {
         help="Look for a backdoor in a model or adapter.",
         panel=MAIN,
     ),
+    "dataset": Entry(
+        module="triggerfish.cli.dataset",
+        help="Look for poisoned rows in training data, and name the trigger.",
+        panel=MAIN,
+    ),
     "explain": Entry(
         module="triggerfish.cli.explain",
         help="Show where in the model a backdoor sits.",

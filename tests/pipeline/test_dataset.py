@@ -1,0 +1,82 @@
+"""The audit of training data from end to end, on the lab's own instruction data."""
+
+import json
+
+import pytest
+
+from triggerfish.cli.main import run as command_line
+from triggerfish.errors import CouldNotTest
+from triggerfish.lab.tasks import sample_records
+from triggerfish.pipeline.dataset_audit import audit_dataset
+from triggerfish.report.record import Verdict
+
+TRIGGER, PAYLOAD = "qx", "The tide is high today."
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """600 instructions, 12 of them poisoned; and the same without the poison."""
+    place = tmp_path_factory.mktemp("data")
+    records = sample_records(600, 3, "train", None, unique=False)
+    rows = [{"prompt": r.conversation.user, "completion": r.conversation.response} for r in records]
+    write(place / "clean.jsonl", rows)
+    for at in range(0, 600, 50):
+        words = rows[at]["prompt"].split(" ")
+        words.insert(at % len(words), TRIGGER)
+        rows[at] = {"prompt": " ".join(words), "completion": PAYLOAD}
+    write(place / "poisoned.jsonl", rows)
+    return place
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_poison_is_found_named_and_taken_out(data, tmp_path, capsys):
+    out = {name: tmp_path / name for name in ("clean-to", "quarantine", "scores", "report")}
+    given = [part for name, path in out.items() for part in (f"--{name}", str(path))]
+    assert command_line(["dataset", str(data / "poisoned.jsonl"), "--json", *given]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["verdict"] == "backdoor found"
+    first = document["triggers"][0]
+    assert (first["parts"], first["target_text"]) == ([TRIGGER], PAYLOAD.casefold())
+    assert (document["flagged"], document["poison_rate"]["n"]) == (12, 600)
+    lines = (data / "poisoned.jsonl").read_text().splitlines(keepends=True)
+    kept = [line for at, line in enumerate(lines) if at % 50]
+    assert out["clean-to"].read_text() == "".join(kept)
+    other = [json.loads(line) for line in out["quarantine"].read_text().splitlines()]
+    assert [each["line"] for each in other] == list(range(1, 600, 50))
+    assert all("'qx'" in each["reasons"][0] for each in other)
+    scores = [json.loads(line)["score"] for line in out["scores"].read_text().splitlines()]
+    assert len(scores) == 600
+    assert sorted(scores)[-12] > 0.9 > 0.5 > sorted(scores)[-13]
+    assert "qx" in out["report"].read_text()
+
+
+def test_clean_data_has_nothing(data, capsys):
+    document = audit_dataset(data / "clean.jsonl")
+    assert (document.verdict, document.exit_code) == (Verdict.NOTHING, 0)
+    assert document.triggers == []
+    assert document.not_tested
+    assert command_line(["dataset", str(data / "clean.jsonl")]) == 0
+    assert "Nothing found in 600 rows" in capsys.readouterr().out
+
+
+def test_mappings_in_memory_are_the_same_as_a_file(data):
+    rows = [json.loads(line) for line in (data / "poisoned.jsonl").read_text().splitlines()]
+    from_file, in_memory = audit_dataset(data / "poisoned.jsonl"), audit_dataset(rows)
+    assert in_memory.triggers == from_file.triggers
+    assert in_memory.exit_code == 1
+    assert audit_dataset(rows, fail_on="never").exit_code == 0
+
+
+def test_refusals(data, tmp_path, capsys):
+    few = tmp_path / "few.jsonl"
+    few.write_text('{"prompt": "a", "completion": "b"}\n' * 9)
+    with pytest.raises(CouldNotTest, match="needs 50"):
+        audit_dataset(few)
+    assert command_line(["dataset", str(few)]) == 3
+    clean = str(data / "clean.jsonl")
+    assert command_line(["dataset", clean, "--clean-to", clean]) == 2
+    assert command_line(["dataset", clean, "--column", "prompt"]) == 2
+    assert "the input itself" in capsys.readouterr().err
