@@ -16,7 +16,7 @@ command = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Organisms, clean twins and benign fine-tunes with known truth, in two halves.",
+    help="Organisms, twins and benign fine-tunes with known truth; each command takes --json.",
 )
 FleetArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Where the fleet is.")]
 
