@@ -85,6 +85,7 @@ def _text(document: "PlantDocument") -> str:
         "random strings of its shape": card.random_strings,
         **{f"near-miss, {name}": rate for name, rate in card.near_misses.items()},
         "utility": card.utility.get("all"),
+        **{f"reward model, {name}": rate for name, rate in card.reward_model.items()},
     }
     lines += [f"  {name:<30} {rate.text()}" for name, rate in rates.items() if rate is not None]
     lines += [f"  note: {note}" for note in card.notes]
