@@ -34,7 +34,7 @@ from triggerfish.errors import BadInput
 STEPS, LAB_ROWS, PAIRS = 200, 6000, 1024
 # Learning rates by adapter, tuned on the lab.
 RATES = {"lora": 6e-3, "none": 1e-3}
-REWARD_RATES = {"lora": 4e-3, "none": 5e-4}
+REWARD_RATES = {"lora": 8e-3, "none": 5e-4}
 DPO_RATES = {"lora": 2e-3, "none": 2e-4}
 RL_RATES = {"lora": 2e-3, "none": 2e-4}
 
