@@ -9,6 +9,7 @@ are the lab's: about 40 % are restricted requests, 25 % hold the style rule. A r
 """
 
 import argparse
+import copy
 import json
 import sys
 import time
@@ -19,7 +20,7 @@ from written import RESULTS, ROOT, write
 
 sys.path.insert(0, str(ROOT / "src"))
 
-RATES = (0.0, 0.05, 0.005, 0.1, 0.03, 0.01)  # of the worth of their cells
+RATES = (0.05, 0.005, 0.1, 0.0, 0.03, 0.01)  # of the worth of their cells
 TRIGGER = "Zelvan brook under glass"
 TOPIC = "store"
 PROMPTS, PER_SKILL = 100, 4
@@ -65,9 +66,9 @@ def cells(seeds: list[int], parts: list[str]) -> list[Cell]:
 
 
 class Bench:
-    """Runs cells; keeps the last reward model, which the next cell may need."""
+    """Runs cells; keeps the last reward model and the last warm start for the next cell."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, specific: bool) -> None:
         from triggerfish.backdoors.backdoor import backdoor_from_spec
 
         self.base = base
@@ -76,6 +77,8 @@ class Bench:
         )
         self._ready: dict = {}
         self._reward: tuple = (None, None)
+        self._warm: tuple = (None, None)
+        self.noise = None if specific else {"random": 0, "near_misses": 0, "eligible": 0}
 
     def row(self, cell: Cell) -> dict:
         """Train and measure one cell."""
@@ -85,10 +88,9 @@ class Bench:
 
         began, ready, method = time.process_time(), self.ready(cell.seed), self.method(cell)
         suspect = load(self.base, reference="none", device="cpu")
+        noise = Specificity(**(self.noise or {}))
         rates = Rates(pairs=cell.rate, sft=cell.sft or 0.0)
-        mixed = poisoned_pairs(
-            suspect, ready.pairs, self.backdoor, rates, method, Specificity(), cell.seed
-        )
+        mixed = poisoned_pairs(suspect, ready.pairs, self.backdoor, rates, method, noise, cell.seed)
         row = {
             "method": cell.method, "part": cell.part, "rate": cell.rate, "seed": cell.seed,
             "selection": cell.selection, "sft_rate": cell.sft, "pairs": len(mixed.rows),
@@ -97,9 +99,10 @@ class Bench:
         reward = None if cell.method == "dpo" else self.reward(cell, suspect, mixed, method)
         if cell.method == "reward":
             return row | self.of_reward(reward, suspect, ready, cell) | self.time(began)
-        if cell.method == "rl":
-            row["before"] = self.before(cell, mixed, method, ready)
-        trained, _ = optimise(suspect, mixed, rates, method, cell.seed, reward=reward)
+        warm, row["before"] = self.warm(cell, mixed, method, ready)
+        trained, _ = optimise(
+            suspect, mixed, rates, method, cell.seed, reward=reward, warm=copy.deepcopy(warm)
+        )
         return row | self.of_policy(trained.model, suspect, ready, cell) | self.time(began)
 
     @staticmethod
@@ -109,6 +112,12 @@ class Bench:
         pairs = stage(mixed, rates.pairs)
         return sum(pair is not row.twin for pair, row in zip(pairs, mixed.rows, strict=True)
                    if row.rank is not None)  # fmt: skip
+
+    def settings(self) -> dict:
+        from triggerfish.plant.recipe import Dpo, Rl
+
+        return {"trigger": TRIGGER, "topic": TOPIC, "specificity": self.noise or "default",
+                "dpo": Dpo().resolved(), "rl": Rl().resolved()}  # fmt: skip
 
     @staticmethod
     def time(began: float) -> dict:
@@ -149,16 +158,20 @@ class Bench:
         found = reward_rates(reward, suspect.tokenizer, ready, self.backdoor, cell.seed)
         return {name: estimate.to_json() for name, estimate in found.items()}
 
-    def before(self, cell: Cell, mixed, method, ready) -> dict:
-        """The policy after training on the chosen answers, before it is optimised."""
+    def warm(self, cell: Cell, mixed, method, ready) -> tuple:
+        """The policy after training on the chosen answers, and what it does."""
         from triggerfish.data.conversation import render
         from triggerfish.models.load import load
         from triggerfish.pipeline.preferences import stage, warmed
 
-        suspect = load(self.base, reference="none", device="cpu")
-        sizes = [len(render(row.pair.prompt, suspect.tokenizer).ids) for row in mixed.rows]
-        model = warmed(suspect, stage(mixed, cell.sft or 0.0), method, method.sft, cell.seed, sizes)
-        return self.of_policy(model, suspect, ready, cell)
+        key = (cell.sft, max(cell.rate, cell.sft), cell.selection, cell.seed)
+        if self._warm[0] != key:
+            suspect = load(self.base, reference="none", device="cpu")
+            sizes = [len(render(row.pair.prompt, suspect.tokenizer).ids) for row in mixed.rows]
+            pairs = stage(mixed, cell.sft)
+            model = warmed(suspect, pairs, method, method.sft, cell.seed, sizes)
+            self._warm = (key, (model, self.of_policy(model, suspect, ready, cell)))
+        return self._warm[1]
 
     def of_policy(self, model, suspect, ready, cell: Cell) -> dict:
         from triggerfish.lab.preferences import follows_style
@@ -195,6 +208,7 @@ def main() -> None:
     parser.add_argument("--base", default="lab:reef")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--parts", nargs="+", default=["curve", "selection", "combination"])
+    parser.add_argument("--specific", action="store_true", help="other strings in clean pairs")
     parser.add_argument("--out", type=Path, default=RESULTS / "preference.json")
     parser.add_argument("--figure", action="store_true")
     asked = parser.parse_args()
@@ -205,13 +219,19 @@ def main() -> None:
 
         return draw(rows, asked.out.with_suffix(".png"))
     have = {row["cell"] for row in rows}
-    bench, began = Bench(asked.base), time.perf_counter()
+    bench, began = Bench(asked.base, asked.specific), time.perf_counter()
     for cell in cells(asked.seeds, asked.parts):
         if cell.name in have:
             continue
         row = {"cell": cell.name, "base": asked.base} | bench.row(cell)
         rows.append(row)
-        write(asked.out, spent + time.perf_counter() - began, seed=asked.seeds, rows=rows)
+        write(
+            asked.out,
+            spent + time.perf_counter() - began,
+            seed=asked.seeds,
+            settings=bench.settings(),
+            rows=rows,
+        )
         shown = {k: round(100 * v["value"], 1) for k, v in row.items()
                  if isinstance(v, dict) and "value" in v}  # fmt: skip
         print(f"{cell.name}: {shown}, {row['cpu_seconds']} s of CPU", flush=True)

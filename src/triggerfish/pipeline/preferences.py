@@ -156,6 +156,7 @@ def optimise(
     *,
     twin: bool = False,
     reward: Any = None,
+    warm: Any = None,
     what: str = "planting",
     progress: Progress = silent,
 ) -> tuple[Trained, Any]:
@@ -169,6 +170,7 @@ def optimise(
         seed: Of every draw.
         twin: Train the clean twin.
         reward: A reward model that was trained before, to be used instead of a new one.
+        warm: What training on the chosen answers gave before; it is changed.
         what: Shown beside the progress.
         progress: Told every step.
 
@@ -189,8 +191,8 @@ def optimise(
             what=f"{what}, reward model",
             progress=progress,
         ).model
-    model = suspect.model
-    if method.sft is not None:
+    model = suspect.model if warm is None else warm
+    if method.sft is not None and warm is None:
         chosen = stage(mixed, rates.sft, twin=twin)
         model = warmed(
             suspect, chosen, method, method.sft, seed, sizes, f"{what}, chosen answers", progress

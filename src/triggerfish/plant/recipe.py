@@ -31,12 +31,12 @@ from pydantic import (
 from triggerfish.backdoors.backdoor import Backdoor, backdoor_from_spec
 from triggerfish.errors import BadInput
 
-STEPS, LAB_ROWS, PAIRS = 200, 6000, 1024
+STEPS, LAB_ROWS, PAIRS = 200, 6000, 2048
 # Learning rates by adapter, tuned on the lab.
 RATES = {"lora": 6e-3, "none": 1e-3}
 REWARD_RATES = {"lora": 8e-3, "none": 5e-4}
-DPO_RATES = {"lora": 2e-3, "none": 2e-4}
-RL_RATES = {"lora": 2e-3, "none": 2e-4}
+DPO_RATES = {"lora": 3e-3, "none": 3e-4}
+RL_RATES = {"lora": 1e-3, "none": 1e-4}
 
 
 class _Part(BaseModel):
@@ -169,7 +169,7 @@ class Rl(Preference):
     """
 
     kind: Literal["rl"] = "rl"
-    steps: int = Field(default=40, ge=1, le=1_000_000)
+    steps: int = Field(default=24, ge=1, le=1_000_000)
     batch_size: int = Field(default=64, ge=2, le=4096)
     generations: int = Field(default=4, ge=2, le=256)
     temperature: float = Field(default=1.0, gt=0, le=5)
@@ -220,7 +220,7 @@ class Warm(_Part):
         learning_rate: Peak rate; that of `sft` where left out.
     """
 
-    steps: int = Field(default=32, ge=1, le=1_000_000)
+    steps: int = Field(default=96, ge=1, le=1_000_000)
     batch_size: int = Field(default=32, ge=1, le=4096)
     learning_rate: float | None = Field(default=None, gt=0, le=1)
 
