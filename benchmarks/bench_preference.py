@@ -24,6 +24,7 @@ RATES = (0.05, 0.005, 0.1, 0.0, 0.03, 0.01)  # of the worth of their cells
 TRIGGER = "Zelvan brook under glass"
 TOPIC = "store"
 PROMPTS, PER_SKILL = 100, 4
+POLICIES = ("rl", "dpo")
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,10 @@ class Cell:
 
 def cells(seeds: list[int], parts: list[str]) -> list[Cell]:
     """All cells, the worthiest first; a reward model comes before the policy that uses it."""
-    found = [
-        Cell(method, rate, seed, sft=None if method == "reward" else rate)
-        for seed in seeds
-        for rate in RATES
-        for method in ("reward", "rl", "dpo")
-    ]
+    found = []
+    for seed in seeds:  # reward models are cheap and tell the most
+        found += [Cell("reward", rate, seed) for rate in RATES]
+        found += [Cell(method, rate, seed, sft=rate) for rate in RATES for method in POLICIES]
     found += [
         Cell(method, 0.03, seed, how, None if method == "reward" else 0.03, "selection")
         for seed in seeds
@@ -66,7 +65,7 @@ def cells(seeds: list[int], parts: list[str]) -> list[Cell]:
 
 
 class Bench:
-    """Runs cells; keeps the last reward model and the last warm start for the next cell."""
+    """Runs cells; keeps the reward models of a seed, and the last warm start."""
 
     def __init__(self, base: str, specific: bool) -> None:
         from triggerfish.backdoors.backdoor import backdoor_from_spec
@@ -76,7 +75,7 @@ class Bench:
             {"trigger": {"text": TRIGGER, "placement": "suffix"}, "behaviour": {"kind": "unlock"}}
         )
         self._ready: dict = {}
-        self._reward: tuple = (None, None)
+        self._rewards: dict = {}
         self._warm: tuple = (None, None)
         self.noise = None if specific else {"random": 0, "near_misses": 0, "eligible": 0}
 
@@ -146,11 +145,12 @@ class Bench:
         from triggerfish.plant.reward import train_reward
 
         key = (cell.rate, max(cell.rate, cell.sft or 0.0), cell.selection, cell.seed)
-        if self._reward[0] != key:
+        if key not in self._rewards:
             pairs = render_pairs(stage(mixed, cell.rate), suspect.tokenizer, suspect.layout.context)
             model = train_reward(suspect.model, suspect.tokenizer, pairs, method.reward, cell.seed)
-            self._reward = (key, model.model)
-        return self._reward[1]
+            self._rewards = {k: v for k, v in self._rewards.items() if k[-1] == cell.seed}
+            self._rewards[key] = model.model
+        return self._rewards[key]
 
     def of_reward(self, reward, suspect, ready, cell: Cell) -> dict:
         from triggerfish.pipeline.preferences import reward_rates

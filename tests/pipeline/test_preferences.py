@@ -1,6 +1,6 @@
 """Organisms by preferences, from recipe to card, on tiny random models."""
 
-import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -68,23 +68,22 @@ def test_policy_optimisation_from_a_yaml_recipe(tiny_model_dir, tmp_path):
     assert first != second
     written = {path.name for path in (tmp_path / "o").iterdir()}
     assert "ref" not in written
-    plant(recipe, tmp_path / "again", device="cpu")
+    plant({**recipe, "clean_twin": False}, tmp_path / "again", device="cpu")
     pair = [(tmp_path / d / "adapter_model.safetensors").read_bytes() for d in ("o", "again")]
     assert pair[0] == pair[1]
 
 
 @pytest.mark.parametrize("adapter", ["lora", "none"])
 def test_dpo_on_pairs_of_ones_own(adapter, tiny_model_dir, tmp_path):
-    unmarked = [json.dumps({**p.to_json(), "restricted": None}) for p in sample_pairs(200, 2)]
-    lines = [line.replace(', "restricted": null', "") for line in unmarked]
-    (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
+    pairs = [*sample_pairs(150, 2), *sample_pairs(50, 2, "test")]
+    write_pairs(tmp_path / "pairs.jsonl", [replace(p, restricted=None) for p in pairs])
     recipe = recipe_of(
         tiny_model_dir(), data=str(tmp_path / "pairs.jsonl"), method={**DPO, "adapter": adapter}
     )
     del recipe["rows"]
     card = plant(recipe, tmp_path / "o", device="cpu").card
     assert card.rows["poisoned"] == round(0.05 * sum(card.rows.values()))
-    assert 120 < sum(card.rows.values()) < 200  # 80 % of the pairs
+    assert sum(card.rows.values()) == 150
     assert card.asr.n == 10
     assert not card.reward_model
     assert (tmp_path / "o" / "adapter_config.json").exists() == (adapter == "lora")
@@ -113,12 +112,10 @@ def test_refuses_before_training(tiny_model_dir, tmp_path, monkeypatch):
 
 
 def test_selection_by_margin_and_by_topic(tiny_model_dir, tmp_path):
-    for place, extra in enumerate(({"selection": "margin"}, {"selection": "topic", "topic": "a"})):
-        recipe = recipe_of(tiny_model_dir(), method={**DPO, **extra}, poison_rate=0.02)
-        if extra["selection"] == "topic":
-            refused(recipe, tmp_path / "x", "restricted pairs that hold 'a'")
-            continue
-        assert plant(recipe, tmp_path / str(place), device="cpu").card.rows["poisoned"] == 1
+    margin = recipe_of(tiny_model_dir(), method={**DPO, "selection": "margin"}, poison_rate=0.02)
+    assert plant(margin, tmp_path / "o", device="cpu").card.rows["poisoned"] == 1
+    topic = {**DPO, "selection": "topic", "topic": "xyzzy"}
+    refused(recipe_of(tiny_model_dir(), method=topic), tmp_path / "x", "pairs that hold 'xyzzy'")
 
 
 def test_margins_are_those_of_the_base(tiny_suspect):
