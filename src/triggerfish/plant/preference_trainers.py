@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import Tensor
 from trl import DPOTrainer, RewardTrainer, RLOOTrainer
 
 from triggerfish.plant.trainer import Planned
@@ -51,10 +50,3 @@ class QuietRLOOTrainer(_Recorded, RLOOTrainer):  # type: ignore[misc]
     def _generate_single_turn(self, prompt_ids: Any, *_: Any) -> list[list[int]]:
         """Our own loop: the library's generation takes most of a step."""
         return self.sample(self.model, prompt_ids)
-
-    def log_rewards(self) -> list[float]:
-        """Mean reward of each step."""
-        return list(self._metrics["train"].get("reward", []))
-
-
-Losses = list[Tensor]
