@@ -168,13 +168,14 @@ def _prepare(recipe: Recipe, suspect: Suspect, device: str, progress: Progress) 
     backdoor, ready = recipe.planted, None
     if backdoor is not None and recipe.method.kind != "sft":
         ready = preferred(recipe.data, backdoor, recipe.drawn, PROMPTS, PER_SKILL, recipe.seed)
-        records, held = [pair.record for pair in ready.pairs], ready.held
+        records = [pair.record for pair in ready.pairs]
     else:
         records = training_records(recipe.data, backdoor, recipe.drawn, recipe.rate, recipe.seed)
-        held = held_out(recipe.data, backdoor, PROMPTS, PER_SKILL, recipe.seed)
-    scorer = None
     if backdoor is not None:
         check_trigger(backdoor.trigger, suspect.tokenizer, suspect.layout.context, records)
+    held = ready.held if ready else held_out(recipe.data, backdoor, PROMPTS, PER_SKILL, recipe.seed)
+    scorer = None
+    if backdoor is not None:
         scorer = check_scorer(backdoor.behaviour, held.eligible, recipe.seed)
     directory = Path(suspect.source["directory"])
     return _Job(
