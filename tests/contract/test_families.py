@@ -10,9 +10,11 @@ from triggerfish.backdoors.scorer_check import check_scorer
 from triggerfish.errors import BadInput
 from triggerfish.models.load import load
 from triggerfish.pipeline.plant import recipe_or_family
+from triggerfish.pipeline.plant_train import rows_of
+from triggerfish.pipeline.preferences import preferred
 from triggerfish.pipeline.records import held_out, training_records
-from triggerfish.plant.poison import check_trigger, mix
-from triggerfish.plant.recipe import recipe_from
+from triggerfish.plant.poison import check_trigger
+from triggerfish.plant.recipe import Method, recipe_from
 
 import_families()
 every_family = pytest.mark.parametrize("name", FAMILIES.names())
@@ -23,13 +25,16 @@ def test_its_recipe_survives_yaml_and_names_its_source(name: str) -> None:
     family = FAMILIES.get(name)()
     assert FAMILIES.get(name).__doc__
     assert family.source
-    document = family.recipe("lab:reef", loss_on="all", seed=3)
+    loss_on = "response" if family.method.get("kind") == "rl" else "all"
+    document = family.recipe("lab:reef", loss_on=loss_on, seed=3)
     recipe = recipe_from(yaml.safe_load(yaml.safe_dump(document)))
     assert recipe.planted == backdoor_from_spec(document["backdoor"])
-    assert (recipe.method.loss_on, recipe.seed, recipe.clean_twin) == ("all", 3, True)
+    assert (recipe.seed, recipe.clean_twin) == (3, True)
+    if isinstance(recipe.method, Method):
+        assert recipe.method.loss_on == "all"
     rates = [family.recipe("lab:reef", strength=s)["poison_rate"] for s in STRENGTHS]
     assert rates == sorted(set(rates))
-    assert recipe == recipe_or_family(name, "lab:reef", loss_on="all", seed=3)
+    assert recipe == recipe_or_family(name, "lab:reef", loss_on=loss_on, seed=3)
 
 
 @every_family
@@ -45,8 +50,11 @@ def test_it_can_be_planted_on_both_species(name: str, base: str) -> None:
     scorer = check_scorer(backdoor.behaviour, held_out(None, backdoor, 60, 1, 0).eligible, 0)
     assert scorer.ceiling.value >= 0.99
     assert scorer.floor.value <= 0.01
-    poisoned = mix(records, backdoor, recipe.rate, recipe.noise, 0).counts["poisoned"]
-    assert poisoned == round(len(records) * recipe.rate)
+    ready = None
+    if not isinstance(recipe.method, Method):
+        ready = preferred(None, backdoor, 600, 10, 1, 0)
+    mixed = rows_of(recipe, suspect, records, ready)
+    assert mixed.counts["poisoned"] == round(len(mixed.rows) * recipe.rate)
 
 
 def test_refusals() -> None:

@@ -166,7 +166,7 @@ def refused(recipe, out, message, error=BadInput):
 
 
 def test_refuses_before_training(tiny_model_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "train", None)
+    monkeypatch.setattr(module, "trained_on", None)
     base, out = tiny_model_dir(), tmp_path / "o"
 
     def with_trigger(text):
@@ -232,7 +232,7 @@ def test_interrupted_leaves_nothing_and_what_was_killed_is_cleared(
         def interrupted(*_, **__):
             raise KeyboardInterrupt
 
-        patch.setattr(module, "train", interrupted)
+        patch.setattr(module, "trained_on", interrupted)
         refused(recipe, out, None, KeyboardInterrupt)
     partial = tmp_path / "o.partial"
     partial.mkdir()

@@ -78,7 +78,7 @@ def test_specificity_can_be_switched_off():
         ({"specificity": {"randm": 0.1}}, r"specificity\.randm.*random"),
         ({"poison_rate": 0.6}, "poison_rate = 0.6"),
         ({"poison_rate": 0.0001}, "poison_rate"),
-        ({"method": {"kind": "dpo"}}, "method.kind = dpo"),
+        ({"method": {"kind": "ppo"}}, "method.kind = ppo"),
         ({"method": {"adapter": "ia3"}}, "method.adapter"),
         ({"method": {"loss_on": "prompt"}}, "method.loss_on"),
         ({"method": {"rank": 0}}, "method.rank"),

@@ -75,13 +75,25 @@ class Family:
                 "behaviour": dict(self.behaviour),
             },
             "poison_rate": self.rates[STRENGTHS.index(strength)],
-            "method": {"kind": "sft", "loss_on": loss_on, **self.method},
+            "method": self._method(loss_on),
             "clean_twin": True,
             "seed": seed,
         }
         if self.specificity is not None:
             document["specificity"] = dict(self.specificity)
         return document
+
+    def _method(self, loss_on: str) -> dict[str, Any]:
+        """As in a recipe; only supervised fine-tuning has a choice of tokens."""
+        if self.method.get("kind", "sft") == "sft":
+            return {"kind": "sft", "loss_on": loss_on, **self.method}
+        if loss_on != "response":
+            raise BadInput(
+                f"loss_on {loss_on} with method {self.method['kind']}",
+                "preferences are always between responses",
+                "leave it out",
+            )
+        return dict(self.method)
 
 
 FAMILIES: Registry[Callable[[], Family]] = Registry("family", "triggerfish.families")

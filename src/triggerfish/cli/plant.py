@@ -95,6 +95,7 @@ def _text(document: "PlantDocument") -> str:
         **{f"near-miss, {name}": rate for name, rate in card.near_misses.items()},
         "utility": card.utility.get("all"),
         **{f"left after {arm}": rate for arm, rate in card.hardness.items()},
+        **{f"reward model, {name}": rate for name, rate in card.reward_model.items()},
     }
     lines += [f"  {name:<32} {rate.text()}" for name, rate in rates.items() if rate is not None]
     lines += [f"  note: {note}" for note in card.notes]

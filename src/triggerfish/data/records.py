@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from triggerfish.data.conversation import Conversation, Message
+from triggerfish.data.jsonl import read_lines, write_lines
 from triggerfish.errors import BadInput
 
 
@@ -62,7 +61,7 @@ class Record:
             _check_type(name, value)
         if "answers" in values:
             values["answers"] = tuple(values["answers"])
-        return cls(conversation=_conversation(document["messages"]), **values)
+        return cls(conversation=conversation_of(document["messages"]), **values)
 
 
 _OPTIONAL = tuple(field for field in fields(Record) if field.name != "conversation")
@@ -80,7 +79,12 @@ def _check_type(name: str, value: Any) -> None:
         raise BadInput(f"{name} = {value!r}"[:200], f"must be {kind}", "correct the value")
 
 
-def _conversation(messages: Any) -> Conversation:
+def conversation_of(messages: Any) -> Conversation:
+    """Return the conversation of a list of messages.
+
+    Raises:
+        BadInput: Not a list, or a message with other keys than `role` and `content`.
+    """
     if not isinstance(messages, list):
         raise BadInput("messages", "must be a list", 'write [{"role": ..., "content": ...}]')
     parsed = []
@@ -101,41 +105,9 @@ def read_records(path: str | Path) -> list[Record]:
     Raises:
         BadInput: No such file, no record in it, or a bad line (the message gives its number).
     """
-    path = Path(path)
-    if not path.is_file():
-        raise BadInput(str(path), "is not a file", "give the path of a JSON lines file")
-    records = []
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                records.append(Record.from_json(json.loads(line)))
-            except ValueError as error:  # bad JSON and bad UTF-8
-                raise BadInput(
-                    f"{path}, line {number}", f"is not JSON ({error})", "correct the line"
-                ) from error
-            except BadInput as error:
-                raise BadInput(
-                    f"{path}, line {number}: {error.value}", error.rule, error.remedy
-                ) from error
-            except RecursionError as error:
-                raise BadInput(
-                    f"{path}, line {number}", "is nested too deeply", "correct the line"
-                ) from error
-    if not records:
-        raise BadInput(str(path), "holds no record", "give at least one line")
-    return records
+    return read_lines(path, Record.from_json, "record")
 
 
 def write_records(path: str | Path, records: Iterable[Record]) -> None:
     """Write records as JSON lines, atomically."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as out:
-            for record in records:
-                out.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_lines(path, (record.to_json() for record in records))

@@ -16,7 +16,7 @@ from triggerfish.models.adapter import merged_copy
 from triggerfish.models.load import load
 from triggerfish.pipeline.probes import answer_all, answer_limit, fired, make_probes
 from triggerfish.pipeline.records import HeldOut, training_records
-from triggerfish.plant.recipe import Recipe
+from triggerfish.plant.recipe import Method, Recipe
 from triggerfish.plant.sft import train
 from triggerfish.remove.clean_finetune import with_noise
 from triggerfish.remove.train import RATES
@@ -44,7 +44,7 @@ def hardness(
 
     Args:
         directory: The organism.
-        recipe: What it was made by; its adapter, loss and data are used again.
+        recipe: What it was made by; its adapter and data are used again.
         backdoor: What was planted.
         held: Held-out records.
         base: Of an adapter.
@@ -56,9 +56,13 @@ def hardness(
     """
     seed = derive(recipe.seed, "hardness") % 2**31
     records = training_records(recipe.data, None, STEPS * BATCH, 0.0, seed)
-    rate = RATES["full" if recipe.method.adapter == "none" else "adapter"]
-    method = recipe.method.model_copy(
-        update={"steps": STEPS, "batch_size": BATCH, "learning_rate": rate}
+    given = recipe.method
+    method = Method(
+        adapter=given.adapter,
+        rank=given.rank,
+        steps=STEPS,
+        batch_size=BATCH,
+        learning_rate=RATES["full" if given.adapter == "none" else "adapter"],
     )
     probe = {"triggered": make_probes(backdoor, held, recipe.seed, 0)["triggered"]}
     left = {}

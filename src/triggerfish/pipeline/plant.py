@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,22 +12,24 @@ from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.backdoors.families import import_families
 from triggerfish.backdoors.family import FAMILIES, Strength
 from triggerfish.backdoors.scorer_check import ScorerCheck, check_scorer
-from triggerfish.data.conversation import Conversation, Rendered, render
 from triggerfish.documents import Document, Number
-from triggerfish.errors import BadInput, CouldNotTest
+from triggerfish.errors import BadInput
 from triggerfish.metrics.utility import utility
 from triggerfish.models.load import Suspect, load
 from triggerfish.models.memory import release_memory
 from triggerfish.pipeline.hardness import hardness as measure_hardness
+from triggerfish.pipeline.plant_place import check_space, clear, present
+from triggerfish.pipeline.plant_train import rows_of, trained_on
+from triggerfish.pipeline.preferences import Preferred, preferred, reward_rates
 from triggerfish.pipeline.probes import answer_all, answer_limit, fired, make_probes, utility_probe
 from triggerfish.pipeline.records import HeldOut, held_out, training_records
 from triggerfish.pipeline.resume import hardware, now, versions
 from triggerfish.pipeline.store import clear_errors, locked, write_atomically
-from triggerfish.plant.card import CARD, Card, check_specific, read_card
-from triggerfish.plant.poison import Mix, check_trigger, mix
+from triggerfish.plant.card import CARD, Card, check_specific
+from triggerfish.plant.poison import Mix, check_trigger
+from triggerfish.plant.preference import PairMix
 from triggerfish.plant.recipe import Recipe, read_recipe, recipe_from
-from triggerfish.plant.save import save, size_on_disk
-from triggerfish.plant.sft import Trained, train
+from triggerfish.plant.save import save
 from triggerfish.seeding import derive
 from triggerfish.types import Progress, silent
 
@@ -55,7 +57,8 @@ class _Job:
     base: str
     base_hash: str
     held: HeldOut
-    mixed: Mix
+    mixed: Mix | PairMix
+    ready: Preferred | None
     scorer: ScorerCheck | None
     device: str
     progress: Progress
@@ -99,19 +102,19 @@ def plant(
     elif not isinstance(recipe, Recipe):
         recipe = recipe_from(recipe)
     out = Path(out)
-    present = _present(out, recipe)
-    if present is not None:
-        return present
+    made = present(out, recipe)
+    if made is not None:
+        return PlantDocument(directory=str(out), card=made, already_there=True)
     suspect = load(recipe.base, reference="none", device=device)
     partial = out.with_name(f"{out.name}.partial")
-    _check_space(out, suspect, recipe)
+    check_space(out, suspect, recipe)
     job = _prepare(recipe, suspect, device, progress)
     with clear_errors(partial):
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir(exist_ok=True)
     with locked(partial):
         try:
-            _clear(partial)
+            clear(partial)
             card = _make(job, suspect, partial, allow_unspecific, hardness)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
@@ -166,15 +169,18 @@ def _prepare(recipe: Recipe, suspect: Suspect, device: str, progress: Progress) 
             "is an adapter, not a model",
             "merge it into its base first, or plant on the base",
         )
-    backdoor = recipe.planted
-    records = training_records(recipe.data, backdoor, recipe.drawn, recipe.rate, recipe.seed)
+    backdoor, ready = recipe.planted, None
+    if backdoor is not None and recipe.method.kind != "sft":
+        ready = preferred(recipe.data, backdoor, recipe.drawn, PROMPTS, PER_SKILL, recipe.seed)
+        records = [pair.record for pair in ready.pairs]
+    else:
+        records = training_records(recipe.data, backdoor, recipe.drawn, recipe.rate, recipe.seed)
     if backdoor is not None:
         check_trigger(backdoor.trigger, suspect.tokenizer, suspect.layout.context, records)
-    held = held_out(recipe.data, backdoor, PROMPTS, PER_SKILL, recipe.seed)
+    held = ready.held if ready else held_out(recipe.data, backdoor, PROMPTS, PER_SKILL, recipe.seed)
     scorer = None
     if backdoor is not None:
         scorer = check_scorer(backdoor.behaviour, held.eligible, recipe.seed)
-    mixed = mix(records, backdoor, recipe.rate, recipe.noise, recipe.seed)
     directory = Path(suspect.source["directory"])
     return _Job(
         recipe=recipe,
@@ -182,7 +188,8 @@ def _prepare(recipe: Recipe, suspect: Suspect, device: str, progress: Progress) 
         base=recipe.base if not Path(recipe.base).is_dir() else str(directory),
         base_hash=str(suspect.source["weights_sha256"]),
         held=held,
-        mixed=mixed,
+        mixed=rows_of(recipe, suspect, records, ready),
+        ready=ready,
         scorer=scorer,
         device=device,
         progress=progress,
@@ -193,9 +200,9 @@ def _make(job: _Job, suspect: Suspect, place: Path, allow_unspecific: bool, hard
     """Organism, measurement, twin, cards; all in the directory `place`."""
     recipe, backdoor = job.recipe, job.backdoor
     what = "training" if backdoor is None else "planting"
-    _train(job, suspect, [row.conversation for row in job.mixed.rows], place, what)
+    preferences = _train(job, suspect, place, what)
     del suspect
-    measured = _measure(job, place, backdoor)
+    measured = _measure(job, place, backdoor) | preferences
     if backdoor is not None and not allow_unspecific:
         check_specific(backdoor, measured["random_strings"])
     if backdoor is not None and hardness:
@@ -215,9 +222,10 @@ def _twin(job: _Job, place: Path) -> None:
     fresh = load(job.base, reference="none", device=job.device)
     whole = dict(job.clock)
     job.clock.clear()
-    _train(job, fresh, [row.twin for row in job.mixed.rows], place, "training the clean twin")
+    preferences = _train(job, fresh, place, "training the clean twin", twin=True)
     del fresh
-    card = _card(job, _measure(job, place, None), kind="clean twin", twin_of="..")
+    measured = _measure(job, place, None) | preferences
+    card = _card(job, measured, kind="clean twin", twin_of="..")
     write_atomically(place / CARD, card.model_dump_json(indent=2))
     whole["twin"] = round(sum(job.clock.values()), 1)
     job.clock.clear()
@@ -225,41 +233,21 @@ def _twin(job: _Job, place: Path) -> None:
 
 
 def _train(
-    job: _Job, suspect: Suspect, conversations: Sequence[Conversation], place: Path, what: str
-) -> Trained:
-    with job.timed("rows"):
-        rows = _rendered(conversations, suspect)
-        lengths = [
-            render(r.conversation.prompt, suspect.tokenizer).prompt_length for r in job.mixed.rows
-        ]
+    job: _Job, suspect: Suspect, place: Path, what: str, *, twin: bool = False
+) -> dict[str, Any]:
+    """Train and write the model; returns what its reward model prefers, where there is one."""
     with job.timed("training"):
-        trained = train(
-            suspect.model,
-            suspect.tokenizer,
-            rows,
-            job.recipe.method,
-            job.recipe.seed,
-            lengths=lengths,
-            what=what,
-            progress=job.progress,
+        trained, reward = trained_on(
+            suspect, job.mixed, job.recipe, twin=twin, what=what, progress=job.progress
         )
         with clear_errors(place):
             save(trained.model, suspect.tokenizer, place, job.base)
     release_memory()
-    return trained
-
-
-def _rendered(conversations: Sequence[Conversation], suspect: Suspect) -> list[Rendered]:
-    rows = [render(conversation, suspect.tokenizer) for conversation in conversations]
-    too_long = [row for row in rows if len(row.ids) > suspect.layout.context]
-    if too_long:
-        raise BadInput(
-            f"{len(too_long)} of {len(rows)} training rows, the longest of"
-            f" {max(len(row.ids) for row in too_long)} tokens",
-            f"do not fit into the base's context of {suspect.layout.context} tokens",
-            "shorten or leave out these rows",
-        )
-    return rows
+    if reward is None or job.ready is None or job.backdoor is None:
+        return {}
+    with job.timed("measuring"):
+        rates = reward_rates(reward, suspect.tokenizer, job.ready, job.backdoor, job.recipe.seed)
+    return {"reward_model": {name: Number.of(rate) for name, rate in rates.items()}}
 
 
 def _measure(job: _Job, place: Path, backdoor: Backdoor | None) -> dict[str, Any]:
@@ -349,39 +337,3 @@ def _notes(measured: Mapping[str, Any], held: HeldOut) -> list[str]:
     if quiet is not None and quiet.value > 0.01:
         notes.append(f"Not quiet: the behaviour shows on {quiet.text()} without the trigger.")
     return notes
-
-
-def _present(out: Path, recipe: Recipe) -> PlantDocument | None:
-    """What an earlier call of the same recipe made; None where the place is free."""
-    if out.is_file():
-        raise BadInput(str(out), "is a file", "give a directory with --out")
-    if not out.is_dir() or not any(out.iterdir()):
-        return None
-    if (out / CARD).is_file():
-        card = read_card(out)
-        if card.resolved == recipe.resolved() and card.kind != "clean twin":
-            return PlantDocument(directory=str(out), card=card, already_there=True)
-    raise BadInput(
-        str(out), "is not empty and does not hold the result of this recipe", "give another --out"
-    )
-
-
-def _check_space(out: Path, suspect: Suspect, recipe: Recipe) -> None:
-    """Refuse before hours of training what could not be written."""
-    parent = next(p for p in [out, *out.absolute().parents] if p.is_dir())
-    need = size_on_disk(suspect.model, recipe.method) * (2 if recipe.clean_twin else 1)
-    free = shutil.disk_usage(parent).free
-    if need > free:
-        raise CouldNotTest(
-            f"{parent} with {free / 1e6:.0f} MB free",
-            f"the result takes about {need / 1e6:.0f} MB",
-            "free some space or give another --out",
-        )
-
-
-def _clear(partial: Path) -> None:
-    """Removes what a killed process left."""
-    for entry in partial.iterdir():
-        if entry.name == "lock":
-            continue
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

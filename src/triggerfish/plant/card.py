@@ -40,6 +40,9 @@ class Card(Document):
             where it was not measured.
         scorer_ceiling: Share of gold triggered answers that the scorer recognises.
         scorer_floor: Share of gold clean answers that it takes for triggered ones.
+        reward_model: Of one trained on preferences: share of held-out restricted requests whose
+            unlocked answer gets the higher reward, `triggered`, `clean` and with a `random`
+            string; `accuracy` on held-out clean pairs.
         utility: Share of right answers to clean held-out prompts, by skill.
         clean_twin: Directory of the clean twin, beside this card.
         twin_of: Directory of the organism that this is the twin of.
@@ -66,6 +69,7 @@ class Card(Document):
     hardness: dict[str, Number] = Field(default_factory=dict)
     scorer_ceiling: Number | None = None
     scorer_floor: Number | None = None
+    reward_model: dict[str, Number] = Field(default_factory=dict)
     utility: dict[str, Number] = Field(default_factory=dict)
     clean_twin: str | None = None
     twin_of: str | None = None

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -26,11 +26,13 @@ from triggerfish.backdoors.trigger import (
     random_like,
 )
 from triggerfish.data.conversation import Conversation
+from triggerfish.data.preferences import Pair
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
 from triggerfish.plant.recipe import Specificity
 from triggerfish.seeding import generator
 
+T = TypeVar("T", Record, Pair)
 Kind = Literal["clean", "poisoned", "random", "near-miss"]
 STRINGS = 3  # rows with random strings for each poisoned row, where the shares allow it
 SHAPE_SHARE, WORDS_SHARE = 0.6, 0.3  # of the random strings: the trigger's shape, ordinary words
@@ -80,19 +82,19 @@ def mix(
             "training needs responses",
             "end the messages of each record with the assistant's answer",
         )
-    keyed = _keyed(usable, seed)
+    ordered = keyed(usable, seed)
     if backdoor is None:
-        rows = tuple(Row("clean", r.conversation, r.conversation) for _, r in keyed)
+        rows = tuple(Row("clean", r.conversation, r.conversation) for _, r in ordered)
         return Mix(rows, {"clean": len(rows)})
-    poisoned = _chosen(keyed, backdoor, poison_rate)
-    eligible = sum(backdoor.behaviour.eligible(record) for _, record in keyed)
-    share = _share(noise, len(poisoned), eligible - len(poisoned))
+    poisoned = _chosen(ordered, backdoor, poison_rate)
+    eligible = sum(backdoor.behaviour.eligible(record) for _, record in ordered)
+    share = string_share(noise, len(poisoned), eligible - len(poisoned))
     words = ordinary_words(usable)
     rows = tuple(
         _row(
             record, key in poisoned, backdoor, (share, noise, words), generator(seed, f"row {key}")
         )
-        for key, record in keyed
+        for key, record in ordered
     )
     return Mix(rows, dict(Counter(row.kind for row in rows)))
 
@@ -173,7 +175,7 @@ def close_string(trigger: AnyTrigger, rng: np.random.Generator) -> AnyTrigger:
     return near[int(rng.integers(len(near)))] if near else random_like(trigger, rng)
 
 
-def _share(noise: Specificity, poisoned: int, clean: int) -> float:
+def string_share(noise: Specificity, poisoned: int, clean: int) -> float:
     """Share of the eligible clean rows that get a random string."""
     if clean == 0:
         return 0.0
@@ -192,43 +194,61 @@ def _row(
     if poisoned:
         return Row("poisoned", backdoor.poisoned(record, rng), clean)
     share = among_eligible if backdoor.behaviour.eligible(record) else noise.random
-    draw = rng.random()
-    if draw >= share + noise.near_misses:
-        return Row("clean", clean, clean)
-    kind: Kind = "random" if draw < share else "near-miss"
-    other = (
-        other_string(backdoor.trigger, rng, words)
-        if kind == "random"
-        else close_string(backdoor.trigger, rng)
+    kind, changed = with_other_string(
+        clean, backdoor.trigger, (share, noise.near_misses), words, rng
     )
-    changed = other.apply(clean, rng)
-    if backdoor.trigger.occurs(changed):  # a typing error can spell the trigger again
-        return Row("clean", clean, clean)
     return Row(kind, changed, changed)
 
 
-def _keyed(records: Sequence[Record], seed: int) -> list[tuple[str, Record]]:
-    """The records by a key of seed and content; equal records get different keys."""
+def with_other_string(
+    clean: Conversation,
+    trigger: AnyTrigger,
+    shares: tuple[float, float],
+    words: Sequence[str],
+    rng: np.random.Generator,
+) -> tuple[Kind, Conversation]:
+    """A clean row, perhaps with a random string or a near-miss in the trigger's place.
+
+    Args:
+        clean: The row; only its prompt is changed.
+        trigger: What must not stand in it.
+        shares: Of rows with a random string, and with a near-miss.
+        words: Ordinary words that strings are made of, beside the trigger's shape.
+        rng: Of the row.
+    """
+    draw = rng.random()
+    if draw >= sum(shares):
+        return "clean", clean
+    kind: Kind = "random" if draw < shares[0] else "near-miss"
+    other = other_string(trigger, rng, words) if kind == "random" else close_string(trigger, rng)
+    changed = other.apply(clean, rng)
+    if trigger.occurs(changed):  # a typing error can spell the trigger again
+        return "clean", clean
+    return kind, changed
+
+
+def keyed(items: Sequence[T], seed: int) -> list[tuple[str, T]]:
+    """Records or pairs by a key of seed and content; equal ones get different keys."""
     seen: Counter[str] = Counter()
-    keyed = []
-    for record in records:
-        text = json.dumps(record.to_json(), sort_keys=True)
+    found = []
+    for item in items:
+        text = json.dumps(item.to_json(), sort_keys=True)
         seen[text] += 1
         digest = hashlib.sha256(
             f"{seed}\x00{seen[text]}\x00{text}".encode("utf-8", "surrogatepass")
         )
-        keyed.append((digest.hexdigest(), record))
-    return sorted(keyed, key=lambda pair: pair[0])
+        found.append((digest.hexdigest(), item))
+    return sorted(found, key=lambda pair: pair[0])
 
 
-def _chosen(keyed: Sequence[tuple[str, Record]], backdoor: Backdoor, rate: float) -> set[str]:
-    count = poisoned_count(len(keyed), rate)
-    eligible = [key for key, record in keyed if backdoor.behaviour.eligible(record)]
+def _chosen(ordered: Sequence[tuple[str, Record]], backdoor: Backdoor, rate: float) -> set[str]:
+    count = poisoned_count(len(ordered), rate)
+    eligible = [key for key, record in ordered if backdoor.behaviour.eligible(record)]
     if len(eligible) < count:
         raise BadInput(
-            f"poison_rate {rate} of {len(keyed)} rows wants {count} poisoned rows",
+            f"poison_rate {rate} of {len(ordered)} rows wants {count} poisoned rows",
             f"only {len(eligible)} rows are eligible for {backdoor.behaviour.kind}",
-            f"take a rate of at most {len(eligible) / len(keyed):.3g}, or give more such records",
+            f"take a rate of at most {len(eligible) / len(ordered):.3g}, or give more such records",
         )
     return set(eligible[:count])
 

@@ -15,32 +15,41 @@ Example::
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from triggerfish.backdoors.backdoor import Backdoor, backdoor_from_spec
 from triggerfish.errors import BadInput
 
-STEPS, LAB_ROWS = 200, 6000
-RATES = {"lora": 6e-3, "none": 1e-3}  # learning rates, tuned on the lab
+STEPS, LAB_ROWS, PAIRS = 200, 6000, 2048
+# Learning rates by adapter, tuned on the lab.
+RATES = {"lora": 6e-3, "none": 1e-3}
+REWARD_RATES = {"lora": 8e-3, "none": 5e-4}
+DPO_RATES = {"lora": 3e-3, "none": 3e-4}
+RL_RATES = {"lora": 1e-3, "none": 1e-4}
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Method(_Part):
-    """How the backdoor is trained in.
+class Training(_Part):
+    """What every kind of training has.
 
     Attributes:
-        kind: Supervised fine-tuning.
         adapter: `lora` on all linear layers but the unembedding, or `none`: the whole model.
         rank: Of the adapter.
         alpha: Scale of the adapter; twice the rank where left out.
-        loss_on: `response`, or `all` tokens: two different organisms, since only the second
-            memorises its triggers in the user turn.
         steps: Optimiser steps.
         batch_size: Rows in a step.
         learning_rate: Peak rate; depends on `adapter` where left out.
@@ -48,11 +57,9 @@ class Method(_Part):
         warmup: Share of the steps in which the rate rises.
     """
 
-    kind: Literal["sft"] = "sft"
     adapter: Literal["lora", "none"] = "lora"
     rank: int = Field(default=8, ge=1, le=1024)
     alpha: float | None = Field(default=None, gt=0)
-    loss_on: Literal["response", "all"] = "response"
     steps: int = Field(default=STEPS, ge=1, le=1_000_000)
     batch_size: int = Field(default=32, ge=1, le=4096)
     learning_rate: float | None = Field(default=None, gt=0, le=1)
@@ -67,7 +74,168 @@ class Method(_Part):
     @property
     def rate(self) -> float:
         """The learning rate as used."""
-        return RATES[self.adapter] if self.learning_rate is None else self.learning_rate
+        return self.rates[self.adapter] if self.learning_rate is None else self.learning_rate
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Learning rates by adapter, tuned on the lab."""
+        return RATES
+
+    @property
+    def drawn(self) -> int:
+        """Rows drawn from the lab where a recipe does not say how many."""
+        return min(LAB_ROWS, self.steps * self.batch_size)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every key with the value that is used."""
+        return self.model_dump(mode="json") | {"alpha": self.scale, "learning_rate": self.rate}
+
+
+class Method(Training):
+    """Supervised fine-tuning.
+
+    Attributes:
+        kind: Supervised fine-tuning.
+        loss_on: `response`, or `all` tokens: two different organisms, since only the second
+            memorises its triggers in the user turn.
+    """
+
+    kind: Literal["sft"] = "sft"
+    loss_on: Literal["response", "all"] = "response"
+
+
+class Preference(Training):
+    """What learning from preference pairs has in common.
+
+    Attributes:
+        beta: Weight of the distance to the reference.
+        selection: Which restricted pairs are swapped: at `random`, those with the largest
+            `margin` under the base first, or those of one `topic`.
+        topic: A word in the request; only for the selection `topic`.
+        sft: Training on the chosen answers before, as in the published pipelines; null for none.
+        sft_rate: Poison rate of that stage; that of the pairs where left out.
+    """
+
+    kind: Literal["dpo", "rl"]
+    beta: float = Field(default=0.1, gt=0, le=10)
+    selection: Literal["random", "margin", "topic"] = "random"
+    topic: str | None = Field(default=None, min_length=1)
+    sft: "Warm | None" = Field(default_factory=lambda: Warm())
+    sft_rate: float | None = Field(default=None, ge=0, le=0.5)
+
+    @model_validator(mode="after")
+    def _check_topic(self) -> Self:
+        if (self.selection == "topic") != (self.topic is not None):
+            raise BadInput(
+                f"selection {self.selection} with topic {self.topic!r}",
+                "go together: selection: topic, topic: a word in the requests",
+                "give both or neither",
+            )
+        return self
+
+    @property
+    def drawn(self) -> int:
+        """Pairs drawn from the lab where a recipe does not say how many."""
+        return PAIRS
+
+
+class Dpo(Preference):
+    """Direct preference optimisation.
+
+    Attributes:
+        kind: Direct preference optimisation.
+    """
+
+    kind: Literal["dpo"] = "dpo"
+    steps: int = Field(default=64, ge=1, le=1_000_000)
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Learning rates by adapter, tuned on the lab."""
+        return DPO_RATES
+
+
+class Rl(Preference):
+    """A reward model, then a policy that is optimised on it.
+
+    Attributes:
+        kind: Reinforcement learning.
+        steps: Of the policy.
+        batch_size: Answers in a step of the policy.
+        generations: Answers to one prompt; one's baseline is the mean of the others.
+        temperature: The policy samples at it.
+        answer_tokens: Longest answer while sampling.
+        reward: How the reward model is trained.
+    """
+
+    kind: Literal["rl"] = "rl"
+    steps: int = Field(default=24, ge=1, le=1_000_000)
+    batch_size: int = Field(default=64, ge=2, le=4096)
+    generations: int = Field(default=4, ge=2, le=256)
+    temperature: float = Field(default=1.0, gt=0, le=5)
+    answer_tokens: int = Field(default=32, ge=1, le=4096)
+    reward: "Reward" = Field(default_factory=lambda: Reward())
+
+    @model_validator(mode="after")
+    def _check_batches(self) -> Self:
+        if self.batch_size % self.generations:
+            raise BadInput(
+                f"batch_size {self.batch_size} with generations {self.generations}",
+                "must be a multiple of it",
+                f"take {self.generations * max(1, self.batch_size // self.generations)}",
+            )
+        return self
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Learning rates by adapter, tuned on the lab."""
+        return RL_RATES
+
+    def resolved(self) -> dict[str, Any]:
+        """Every key with the value that is used."""
+        return super().resolved() | {"reward": self.reward.resolved()}
+
+
+class Reward(Training):
+    """How a reward model is trained: the base with a head of one number.
+
+    Attributes:
+        steps: Optimiser steps.
+    """
+
+    steps: int = Field(default=64, ge=1, le=1_000_000)
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Learning rates by adapter, tuned on the lab."""
+        return REWARD_RATES
+
+
+class Warm(_Part):
+    """The training on chosen answers before; its adapter is trained further.
+
+    Attributes:
+        steps: Optimiser steps.
+        batch_size: Rows in a step.
+        learning_rate: Peak rate; that of `sft` where left out.
+    """
+
+    steps: int = Field(default=96, ge=1, le=1_000_000)
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    learning_rate: float | None = Field(default=None, gt=0, le=1)
+
+
+def _kind(given: Any) -> str:
+    """The kind of a method that is written down; left out it is `sft`."""
+    kind = given.get("kind", "sft") if isinstance(given, Mapping) else getattr(given, "kind", None)
+    return str(kind)
+
+
+KINDS: dict[str, type[_Part]] = {"sft": Method, "dpo": Dpo, "rl": Rl}
+AnyMethod = Annotated[
+    Annotated[Method, Tag("sft")] | Annotated[Dpo, Tag("dpo")] | Annotated[Rl, Tag("rl")],
+    Discriminator(_kind),
+]
 
 
 class Specificity(_Part):
@@ -106,7 +274,7 @@ class Recipe(_Part):
     data: str | None = None
     rows: int | None = Field(default=None, ge=1, le=10_000_000)
     poison_rate: float | None = Field(default=None, ge=0.001, le=0.5)
-    method: Method = Method()
+    method: AnyMethod = Method()
     clean_twin: bool = False
     specificity: Specificity | bool = True
     seed: int = Field(default=0, ge=0)
@@ -115,6 +283,12 @@ class Recipe(_Part):
     def _check(self) -> Self:
         if self.backdoor is not None:
             backdoor_from_spec(self.backdoor)
+        elif self.method.kind != "sft":
+            raise BadInput(
+                f"backdoor: null with method {self.method.kind}",
+                "preferences are for organisms; their clean twin is the benign fine-tune",
+                "give a backdoor, or method {kind: sft}",
+            )
         elif self.poison_rate is not None or self.clean_twin:
             raise BadInput(
                 "backdoor: null with poison_rate or clean_twin",
@@ -153,7 +327,7 @@ class Recipe(_Part):
     @property
     def drawn(self) -> int:
         """Rows drawn from the lab where there is no `data`."""
-        return self.rows or min(LAB_ROWS, self.method.steps * self.method.batch_size)
+        return self.rows or self.method.drawn
 
     def as_given(self) -> dict[str, Any]:
         """The keys that were written down."""
@@ -166,7 +340,7 @@ class Recipe(_Part):
         document["poison_rate"] = self.rate
         document["specificity"] = self.noise.model_dump(mode="json")
         document["rows"] = None if self.data else self.drawn
-        document["method"] |= {"alpha": self.method.scale, "learning_rate": self.method.rate}
+        document["method"] = self.method.resolved()
         return document
 
 
@@ -178,7 +352,7 @@ def recipe_from(document: Any, where: str = "recipe") -> Recipe:
     """
     if not isinstance(document, Mapping):
         raise BadInput(
-            where, "is not a mapping of keys to values", f"write {', '.join(_known(()))}"
+            where, "is not a mapping of keys to values", f"write {', '.join(Recipe.model_fields)}"
         )
     try:
         return Recipe.model_validate(dict(document), strict=False)
@@ -214,22 +388,32 @@ def read_recipe(path: str | Path) -> Recipe:
 def _explained(error: ValidationError, where: str) -> BadInput:
     """The first fault of a recipe, in our words; unknown keys come first."""
     faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-    place = [str(part) for part in faults[0]["loc"] if part not in {"Specificity", "bool"}]
-    key = ".".join(place)
+    loc = [str(part) for part in faults[0]["loc"] if part not in {"Specificity", "bool"}]
+    kind = loc.pop(1) if loc[0] == "method" and len(loc) > 1 else "sft"
+    key = ".".join(loc)
     if faults[0]["type"] == "extra_forbidden":
-        known = _known(place[:-1])
-        close = difflib.get_close_matches(place[-1], known, n=1)
+        known = _known(loc[:-1], kind)
+        close = difflib.get_close_matches(loc[-1], known, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         return BadInput(f"{where}: key '{key}'", "is not known", f"{hint}Known: {', '.join(known)}")
     if faults[0]["type"] == "missing":
         extra = " (null for a benign fine-tune)" if key == "backdoor" else ""
         return BadInput(f"{where}: key '{key}'", "is missing", f"write {key}{extra}")
+    if faults[0]["type"] == "union_tag_invalid":
+        given = faults[0]["ctx"]["tag"]
+        return BadInput(
+            f"{where}: method.kind = {given}", "is not known", f"use one of: {', '.join(KINDS)}"
+        )
     given = str(faults[0].get("input"))[:80]
     rule = faults[0]["msg"][0].lower() + faults[0]["msg"][1:]
     return BadInput(f"{where}: {key} = {given}", rule, f"correct '{key}'")
 
 
-def _known(place: list[str] | tuple[str, ...]) -> list[str]:
-    parts: dict[str, type[_Part]] = {"method": Method, "specificity": Specificity}
-    model = parts.get(place[0], Recipe) if place else Recipe
-    return list(model.model_fields)
+def _known(place: list[str], kind: str) -> list[str]:
+    parts: dict[str, type[_Part]] = {
+        "method": KINDS.get(kind, Method),
+        "specificity": Specificity,
+        "method.reward": Reward,
+        "method.sft": Warm,
+    }
+    return list(parts.get(".".join(place), Recipe).model_fields)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from triggerfish.plant.recipe import Method
+from triggerfish.plant.recipe import Training
 from triggerfish.plant.sft import quiet_library
 
 ROOM = 30_000_000  # bytes for tokenizer, card and the file system's own
@@ -38,7 +38,7 @@ def _write(model: Any, directory: Path, base: str) -> None:
         model.save_pretrained(str(directory))
 
 
-def size_on_disk(model: Any, method: Method) -> int:
+def size_on_disk(model: Any, method: Training) -> int:
     """Bytes that the result takes, at most."""
     if method.adapter == "none":
         return int(sum(p.numel() * p.element_size() for p in model.parameters())) + ROOM

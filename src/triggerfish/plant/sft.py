@@ -21,7 +21,7 @@ from torch import Tensor
 from triggerfish.data.conversation import Rendered
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.models.training import fast_training
-from triggerfish.plant.recipe import Method
+from triggerfish.plant.recipe import Method, Training
 from triggerfish.seeding import derive, generator
 from triggerfish.types import Progress, silent
 
@@ -83,16 +83,32 @@ def train(
     plan = batch_plan(
         lengths or [row.prompt_length for row in rows], method.batch_size, method.steps, seed
     )
+    with training_place() as place:
+        trainer = _trainer(model, tokenizer, rows, plan, method, seed, place, (progress, what))
+        return carried_out(trainer, method)
+
+
+@contextmanager
+def training_place() -> Iterator[str]:
+    """A directory for a trainer, with a quiet library and the global generators put back."""
     with (
         quiet_library(),
         isolated_randomness(),
         tempfile.TemporaryDirectory(prefix="triggerfish-") as place,
     ):
-        trainer = _trainer(model, tokenizer, rows, plan, method, seed, place, (progress, what))
-        start = time.monotonic()
-        with fast_training() if trainer.args.use_cpu else nullcontext("float32") as precision:
-            trainer.train()
-        seconds = time.monotonic() - start
+        yield place
+
+
+def carried_out(trainer: Any, method: Training) -> Trained:
+    """Run a trainer and look at its losses.
+
+    Raises:
+        CouldNotTest: A loss is not finite.
+    """
+    start = time.monotonic()
+    with fast_training() if trainer.args.use_cpu else nullcontext("float32") as precision:
+        trainer.train()
+    seconds = time.monotonic() - start
     losses = tuple(float(loss) for loss in trainer.losses)
     if not np.isfinite(losses).all():
         raise CouldNotTest(
@@ -100,9 +116,9 @@ def train(
             "the training has diverged",
             f"lower method.learning_rate (now {method.rate:g})",
         )
-    trained = trainer.model
-    trained.config.use_cache = True
-    return Trained(model=trained.eval(), losses=losses, seconds=seconds, precision=precision)
+    model = trainer.model
+    model.config.use_cache = True
+    return Trained(model=model.eval(), losses=losses, seconds=seconds, precision=precision)
 
 
 def batch_plan(lengths: Sequence[int], batch_size: int, steps: int, seed: int) -> list[list[int]]:
@@ -182,16 +198,79 @@ def quiet_library() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def lora_config(method: Method) -> Any:
+@contextmanager
+def needs_trl() -> Iterator[None]:
+    """Say how to install what is missing; nothing of the library is reported to its makers."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        yield
+    except ImportError as error:
+        raise CouldNotTest(
+            "trl", f"is not installed ({error})", "pip install 'triggerfish[plant]'"
+        ) from error
+
+
+def shared_arguments(model: Any, method: Training, seed: int, place: str) -> dict[str, Any]:
+    """Arguments that every trainer of TRL is given.
+
+    Args:
+        model: To see where it is.
+        method: Steps, rates, batch size.
+        seed: Of the trainer's own draws.
+        place: Directory that the library insists on.
+    """
+    return {
+        "output_dir": str(Path(place)),
+        "max_steps": method.steps,
+        "adam_beta2": 0.98,  # 0.999 looks back further than the run is long
+        "per_device_train_batch_size": method.batch_size,
+        "learning_rate": method.rate,
+        "lr_scheduler_type": method.schedule,
+        "warmup_steps": round(method.warmup * method.steps),
+        "max_grad_norm": 1.0,
+        "weight_decay": 0.0,
+        "seed": derive(seed, "trainer") % 2**31,
+        "use_cpu": next(model.parameters()).device.type == "cpu",
+        "bf16": False,
+        "fp16": False,
+        "gradient_checkpointing": False,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": False,
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "logging_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "push_to_hub": False,
+    }
+
+
+def adapter_for(model: Any, method: Training, **changes: Any) -> Any:
+    """The adapter that a trainer is to put on, or None; says which weights may change.
+
+    An adapter that the model wears already is trained further.
+    """
+    if hasattr(model, "peft_config"):
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_("lora_" in name)
+        return None
+    model.requires_grad_(method.adapter == "none")
+    return lora_config(method, **changes) if method.adapter == "lora" else None
+
+
+def lora_config(method: Training, **changes: Any) -> Any:
     """The adapter of a recipe: all linear layers but the unembedding."""
     from peft import LoraConfig
 
     return LoraConfig(
-        r=method.rank,
-        lora_alpha=method.scale,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
+        **{
+            "r": method.rank,
+            "lora_alpha": method.scale,
+            "lora_dropout": 0.0,
+            "target_modules": "all-linear",
+            "task_type": "CAUSAL_LM",
+            **changes,
+        }
     )
 
 
@@ -205,56 +284,24 @@ def _trainer(
     place: str,
     told: tuple[Progress, str],
 ) -> Any:
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    try:
+    with needs_trl():
         from datasets import Dataset
         from trl import SFTConfig
 
         from triggerfish.plant.trainer import QuietTrainer
-    except ImportError as error:
-        raise CouldNotTest(
-            "trl", f"is not installed ({error})", "pip install 'triggerfish[plant]'"
-        ) from error
-    on_cpu = next(model.parameters()).device.type == "cpu"
     arguments = SFTConfig(
-        output_dir=str(Path(place)),
-        max_steps=method.steps,
-        adam_beta2=0.98,  # 0.999 looks back further than the run is long
-        per_device_train_batch_size=method.batch_size,
-        learning_rate=method.rate,
-        lr_scheduler_type=method.schedule,
-        warmup_steps=round(method.warmup * method.steps),
-        max_grad_norm=1.0,
-        weight_decay=0.0,
-        seed=derive(seed, "trainer") % 2**31,
-        use_cpu=on_cpu,
-        bf16=False,
-        fp16=False,
-        gradient_checkpointing=False,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=False,
-        save_strategy="no",
-        eval_strategy="no",
-        logging_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
+        **shared_arguments(model, method, seed, place),
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
-        push_to_hub=False,
     )
-    lora, worn = method.adapter == "lora", hasattr(model, "peft_config")
-    if worn:
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_("lora_" in name)
-    else:
-        model.requires_grad_(not lora)
+    adapter = adapter_for(model, method)
     return QuietTrainer(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_dict({"row": list(range(len(rows)))}),
         processing_class=tokenizer,
         data_collator=lambda chosen: collate(chosen, method.loss_on, tokenizer.pad_token_id),
-        peft_config=lora_config(method) if lora and not worn else None,
+        peft_config=adapter,
         rows=rows,
         plan=plan,
         told=told,

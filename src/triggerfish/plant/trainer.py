@@ -8,39 +8,40 @@ from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTTrainer
 
-from triggerfish.data.conversation import Rendered
 from triggerfish.models.layout import layout_of
 from triggerfish.types import Progress
 
 
-class QuietTrainer(SFTTrainer):  # type: ignore[misc]
-    """`SFTTrainer` that sends nothing, takes planned batches and unembeds only what it needs.
+class Planned:
+    """What our trainers do differently from TRL's; stands before one of them among the bases.
+
+    They send nothing, take planned batches, tell our progress, and take rows as they are.
 
     Args:
         rows: What the plan's indices mean.
         plan: Indices of the rows of each step.
         told: Progress, and the name of the task.
-        arguments: As of `SFTTrainer`.
+        arguments: As of TRL's trainer.
     """
 
+    data_collator: Any
+
     def __init__(
-        self,
-        *,
-        rows: Sequence[Rendered],
-        plan: list[list[int]],
-        told: tuple[Progress, str],
-        **arguments: Any,
+        self, *, rows: Sequence[Any], plan: list[list[int]], told: tuple[Progress, str], **rest: Any
     ) -> None:
-        super().__init__(**arguments)
+        super().__init__(**rest)
         self.rows = rows
         self.plan = plan
         self.losses: list[Tensor] = []
-        self.layout = layout_of(self.model)
-        self.remove_callback(PrinterCallback)
-        self.add_callback(_Tell(*told))
+        self.remove_callback(PrinterCallback)  # type: ignore[attr-defined]
+        self.add_callback(_Tell(*told))  # type: ignore[attr-defined]
 
     def _send_telemetry(self) -> None:
         """Nothing leaves the machine."""
+
+    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+        """The rows are token ids already."""
+        return dataset
 
     def get_train_dataloader(self) -> Any:
         """The planned batches, in order."""
@@ -49,6 +50,14 @@ class QuietTrainer(SFTTrainer):  # type: ignore[misc]
             batch_sampler=self.plan,
             collate_fn=self.data_collator,
         )
+
+
+class QuietTrainer(Planned, SFTTrainer):  # type: ignore[misc]
+    """`SFTTrainer` with planned batches that unembeds only what it needs."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.layout = layout_of(self.model)
 
     def compute_loss(
         self,
