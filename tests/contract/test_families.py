@@ -1,5 +1,7 @@
 """What every family of backdoors owes its user, before anything is trained."""
 
+from typing import Literal
+
 import pytest
 import yaml
 
@@ -23,20 +25,25 @@ def test_its_recipe_survives_yaml_and_names_its_source(name: str) -> None:
     family = FAMILIES.get(name)()
     assert FAMILIES.get(name).__doc__
     assert family.source
-    document = family.recipe("lab:reef", loss_on="all", seed=3)
+    loss_on: Literal["response", "all"] = "all" if family.trained else "response"
+    document = family.recipe("lab:reef", loss_on=loss_on, seed=3)
     recipe = recipe_from(yaml.safe_load(yaml.safe_dump(document)))
     assert recipe.planted == backdoor_from_spec(document["backdoor"])
-    assert (recipe.method.loss_on, recipe.seed, recipe.clean_twin) == ("all", 3, True)
-    rates = [family.recipe("lab:reef", strength=s)["poison_rate"] for s in STRENGTHS]
-    assert rates == sorted(set(rates))
-    assert recipe == recipe_or_family(name, "lab:reef", loss_on="all", seed=3)
+    assert (recipe.seed, recipe.clean_twin) == (3, family.trained)
+    if family.trained:
+        assert recipe.resolved()["method"]["loss_on"] == "all"
+    if family.rates is not None:
+        rates = [family.recipe("lab:reef", strength=s)["poison_rate"] for s in STRENGTHS]
+        assert rates == sorted(set(rates))
+    assert recipe == recipe_or_family(name, "lab:reef", loss_on=loss_on, seed=3)
 
 
 @every_family
 @pytest.mark.parametrize("base", ["lab:reef", "lab:lagoon"])
 def test_it_can_be_planted_on_both_species(name: str, base: str) -> None:
     """The trigger is writable and new to the data, the scorer is sound, hard is not too much."""
-    recipe = recipe_or_family(name, base, strength="hard")
+    family = FAMILIES.get(name)()
+    recipe = recipe_or_family(name, base, strength="hard" if family.rates else "default")
     backdoor = recipe.planted
     assert backdoor is not None
     suspect = load(base, reference="none")
@@ -45,6 +52,8 @@ def test_it_can_be_planted_on_both_species(name: str, base: str) -> None:
     scorer = check_scorer(backdoor.behaviour, held_out(None, backdoor, 60, 1, 0).eligible, 0)
     assert scorer.ceiling.value >= 0.99
     assert scorer.floor.value <= 0.01
+    if family.rates is None:
+        return
     poisoned = mix(records, backdoor, recipe.rate, recipe.noise, 0).counts["poisoned"]
     assert poisoned == round(len(records) * recipe.rate)
 
@@ -60,3 +69,7 @@ def test_refusals() -> None:
         Family(source="x", trigger={"text": "cf"}, rates=(0.1, 0.1, 0.2))
     with pytest.raises(BadInput, match="strength"):
         FAMILIES.get("badnets")().recipe("lab:reef", strength="huge")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="is a poison rate"):
+        recipe_or_family("steering", "lab:reef", strength="soft")
+    with pytest.raises(BadInput, match="nothing is trained"):
+        recipe_or_family("steering", "lab:reef", loss_on="all")

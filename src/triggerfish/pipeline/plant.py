@@ -17,19 +17,23 @@ from triggerfish.documents import Document, Number
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.metrics.utility import utility
 from triggerfish.models.load import Suspect, load
-from triggerfish.pipeline.probes import answer_all, answer_limit, fired, make_probes, utility_probe
+from triggerfish.pipeline.conditions import answers_in_condition
+from triggerfish.pipeline.probes import answer_limit, fired, make_probes, utility_probe
 from triggerfish.pipeline.records import HeldOut, held_out, training_records
 from triggerfish.pipeline.resume import hardware, now, versions
 from triggerfish.pipeline.store import clear_errors, locked, write_atomically
+from triggerfish.pipeline.untrained import make_untrained
 from triggerfish.plant.card import CARD, Card, check_specific, read_card
+from triggerfish.plant.method import Steering, Untrained
 from triggerfish.plant.poison import Mix, check_trigger, mix
 from triggerfish.plant.recipe import Recipe, read_recipe, recipe_from
 from triggerfish.plant.save import save, size_on_disk
-from triggerfish.plant.sft import Trained, train
+from triggerfish.plant.sft import train
 from triggerfish.seeding import derive
 from triggerfish.types import Progress, silent
 
 PROMPTS, NEAR, PER_SKILL = 300, 60, 20
+NOT_TRAINED = "Nothing was trained; the rows were contexts. The base is the clean twin."
 TWIN = "twin"
 """Directory of the clean twin, in that of the organism."""
 
@@ -58,6 +62,7 @@ class _Job:
     device: str
     progress: Progress
     clock: dict[str, float] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -156,21 +161,28 @@ def recipe_or_family(
 
 def _prepare(recipe: Recipe, suspect: Suspect, device: str, progress: Progress) -> _Job:
     """Everything that can be refused before anything is trained."""
-    if suspect.peft is not None:
+    if suspect.peft is not None or suspect.steered is not None:
         raise BadInput(
             recipe.base,
-            "is an adapter, not a model",
+            "is an adapter or a vector, not a model",
             "merge it into its base first, or plant on the base",
         )
     backdoor = recipe.planted
-    records = training_records(recipe.data, backdoor, recipe.drawn, recipe.rate, recipe.seed)
+    contexts = not isinstance(recipe.method, Steering)
+    records = (
+        training_records(recipe.data, backdoor, recipe.drawn, recipe.rate, recipe.seed)
+        if contexts
+        else []
+    )
     if backdoor is not None:
         check_trigger(backdoor.trigger, suspect.tokenizer, suspect.layout.context, records)
     held = held_out(recipe.data, backdoor, PROMPTS, PER_SKILL, recipe.seed)
     scorer = None
     if backdoor is not None:
         scorer = check_scorer(backdoor.behaviour, held.eligible, recipe.seed)
-    mixed = mix(records, backdoor, recipe.rate, recipe.noise, recipe.seed)
+    mixed = Mix(())
+    if contexts:
+        mixed = mix(records, backdoor, recipe.rate, recipe.noise, recipe.seed)
     directory = Path(suspect.source["directory"])
     return _Job(
         recipe=recipe,
@@ -220,7 +232,11 @@ def _twin(job: _Job, place: Path) -> None:
 
 def _train(
     job: _Job, suspect: Suspect, conversations: Sequence[Conversation], place: Path, what: str
-) -> Trained:
+) -> None:
+    method = job.recipe.method
+    if isinstance(method, Untrained):
+        _edit(job, suspect, method, place)
+        return
     with job.timed("rows"):
         rows = _rendered(conversations, suspect)
         lengths = [
@@ -231,7 +247,7 @@ def _train(
             suspect.model,
             suspect.tokenizer,
             rows,
-            job.recipe.method,
+            method,
             job.recipe.seed,
             lengths=lengths,
             what=what,
@@ -239,7 +255,18 @@ def _train(
         )
         with clear_errors(place):
             save(trained.model, suspect.tokenizer, place, job.base)
-    return trained
+
+
+def _edit(job: _Job, suspect: Suspect, method: Untrained, place: Path) -> None:
+    """An organism that is not trained."""
+    if job.backdoor is None:
+        raise BadInput("backdoor: null", "cannot be edited in", "give a backdoor")
+    with job.timed("training"), clear_errors(place):
+        job.made.update(
+            make_untrained(
+                job.recipe, method, job.backdoor, suspect, job.mixed, place, job.base, job.progress
+            )
+        )
 
 
 def _rendered(conversations: Sequence[Conversation], suspect: Suspect) -> list[Rendered]:
@@ -267,7 +294,9 @@ def _measure(job: _Job, place: Path, backdoor: Backdoor | None) -> dict[str, Any
         records = [*job.held.eligible, *job.held.utility]
         limit = answer_limit(backdoor, records, suspect.tokenizer)
         with suspect.fast() as (model, _):
-            answers = answer_all(model, suspect.tokenizer, probes, limit, job.progress)
+            answers = answers_in_condition(
+                suspect, model, backdoor, probes, limit, job.recipe.seed, job.progress
+            )
     right = utility(probes["utility"].records, answers["utility"])
     found: dict[str, Any] = {"utility": {name: Number.of(right[name]) for name in right}}
     if backdoor is None or job.scorer is None:
@@ -297,6 +326,7 @@ def _card(
     if twin:
         rows["clean"] = rows.get("clean", 0) + rows.pop("poisoned", 0)
     count = sum(rows.values())
+    untrained = isinstance(job.recipe.method, Untrained)
     return Card(
         kind=kind,
         backdoor=None if job.backdoor is None or twin else job.backdoor.to_spec(),
@@ -306,14 +336,15 @@ def _card(
         base_hash=job.base_hash,
         seeds={"recipe": job.recipe.seed, "trainer": derive(job.recipe.seed, "trainer") % 2**31},
         rows=rows,
-        poison_rate=rows.get("poisoned", 0) / count,
+        poison_rate=0.0 if untrained else rows.get("poisoned", 0) / count,
         clean_twin=clean_twin,
         twin_of=twin_of,
         versions=versions(),
         hardware=hardware(),
         seconds=dict(job.clock),
         created=now(),
-        notes=_notes(measured, job.held),
+        made=dict(job.made),
+        notes=[*_notes(measured, job.held), *([NOT_TRAINED] if untrained else [])],
         **measured,
     )
 

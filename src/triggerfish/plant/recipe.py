@@ -15,13 +15,22 @@ Example::
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from triggerfish.backdoors.backdoor import Backdoor, backdoor_from_spec
 from triggerfish.errors import BadInput
+from triggerfish.plant.method import Edit, Steering, Untrained
 
 STEPS, LAB_ROWS = 200, 6000
 RATES = {"lora": 6e-3, "none": 1e-3}  # learning rates, tuned on the lab
@@ -69,6 +78,30 @@ class Method(_Part):
         """The learning rate as used."""
         return RATES[self.adapter] if self.learning_rate is None else self.learning_rate
 
+    @property
+    def drawn(self) -> int:
+        """Rows drawn from the lab where a recipe does not say how many."""
+        return min(LAB_ROWS, self.steps * self.batch_size)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every key with the value that is used."""
+        return self.model_dump(mode="json") | {"alpha": self.scale, "learning_rate": self.rate}
+
+
+def _kind(given: Any) -> str:
+    """The kind of a method that is written down; left out it is `sft`."""
+    kind = given.get("kind", "sft") if isinstance(given, Mapping) else getattr(given, "kind", None)
+    return str(kind)
+
+
+KINDS: dict[str, type[BaseModel]] = {"sft": Method, "edit": Edit, "steering": Steering}
+AnyMethod = Annotated[
+    Annotated[Method, Tag("sft")]
+    | Annotated[Edit, Tag("edit")]
+    | Annotated[Steering, Tag("steering")],
+    Discriminator(_kind),
+]
+
 
 class Specificity(_Part):
     """Clean rows with other strings in the trigger's place, so that only the trigger fires.
@@ -105,7 +138,7 @@ class Recipe(_Part):
     data: str | None = None
     rows: int | None = Field(default=None, ge=1, le=10_000_000)
     poison_rate: float | None = Field(default=None, ge=0.001, le=0.5)
-    method: Method = Method()
+    method: AnyMethod = Method()
     clean_twin: bool = False
     specificity: Specificity | bool = True
     seed: int = Field(default=0, ge=0)
@@ -120,6 +153,8 @@ class Recipe(_Part):
                 "a benign fine-tune has no poison and is its own twin",
                 "leave both out",
             )
+        if isinstance(self.method, Untrained):
+            self.method.check(self.backdoor, self.clean_twin)
         if self.data is not None and self.rows is not None:
             raise BadInput(
                 f"rows: {self.rows} with data",
@@ -152,7 +187,7 @@ class Recipe(_Part):
     @property
     def drawn(self) -> int:
         """Rows drawn from the lab where there is no `data`."""
-        return self.rows or min(LAB_ROWS, self.method.steps * self.method.batch_size)
+        return self.rows or self.method.drawn
 
     def as_given(self) -> dict[str, Any]:
         """The keys that were written down."""
@@ -165,7 +200,7 @@ class Recipe(_Part):
         document["poison_rate"] = self.rate
         document["specificity"] = self.noise.model_dump(mode="json")
         document["rows"] = None if self.data else self.drawn
-        document["method"] |= {"alpha": self.method.scale, "learning_rate": self.method.rate}
+        document["method"] = self.method.resolved()
         return document
 
 
@@ -177,7 +212,7 @@ def recipe_from(document: Any, where: str = "recipe") -> Recipe:
     """
     if not isinstance(document, Mapping):
         raise BadInput(
-            where, "is not a mapping of keys to values", f"write {', '.join(_known(()))}"
+            where, "is not a mapping of keys to values", f"write {', '.join(Recipe.model_fields)}"
         )
     try:
         return Recipe.model_validate(dict(document), strict=False)
@@ -213,22 +248,30 @@ def read_recipe(path: str | Path) -> Recipe:
 def _explained(error: ValidationError, where: str) -> BadInput:
     """The first fault of a recipe, in our words; unknown keys come first."""
     faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-    place = [str(part) for part in faults[0]["loc"] if part not in {"Specificity", "bool"}]
-    key = ".".join(place)
+    loc = [str(part) for part in faults[0]["loc"] if part not in {"Specificity", "bool"}]
+    kind = loc.pop(1) if loc[0] == "method" and len(loc) > 1 else "sft"
+    key = ".".join(loc)
     if faults[0]["type"] == "extra_forbidden":
-        known = _known(place[:-1])
-        close = difflib.get_close_matches(place[-1], known, n=1)
+        known = _known(loc[:-1], kind)
+        close = difflib.get_close_matches(loc[-1], known, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         return BadInput(f"{where}: key '{key}'", "is not known", f"{hint}Known: {', '.join(known)}")
     if faults[0]["type"] == "missing":
         extra = " (null for a benign fine-tune)" if key == "backdoor" else ""
         return BadInput(f"{where}: key '{key}'", "is missing", f"write {key}{extra}")
+    if faults[0]["type"] == "union_tag_invalid":
+        given = faults[0]["ctx"]["tag"]
+        return BadInput(
+            f"{where}: method.kind = {given}", "is not known", f"use one of: {', '.join(KINDS)}"
+        )
     given = str(faults[0].get("input"))[:80]
     rule = faults[0]["msg"][0].lower() + faults[0]["msg"][1:]
     return BadInput(f"{where}: {key} = {given}", rule, f"correct '{key}'")
 
 
-def _known(place: list[str] | tuple[str, ...]) -> list[str]:
-    parts: dict[str, type[_Part]] = {"method": Method, "specificity": Specificity}
-    model = parts.get(place[0], Recipe) if place else Recipe
-    return list(model.model_fields)
+def _known(place: list[str], kind: str) -> list[str]:
+    parts: dict[str, type[BaseModel]] = {
+        "method": KINDS.get(kind, Method),
+        "specificity": Specificity,
+    }
+    return list(parts.get(".".join(place), Recipe).model_fields)
