@@ -54,7 +54,7 @@ from triggerfish.types import Progress, silent
 SHRINKAGE = 0.02  # of the mean variance, added to covariances before they are inverted
 HELD_OUT = 0.2  # of the contexts, to choose the strength on
 STRENGTHS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
-GUARDED = 2  # positions of the answer at which clean text may pass: it can share the first token
+GUARDED = 1  # positions of the answer at which the state without the trigger must stay silent
 READ_LOW, READ_HIGH = 0.7, 1.2  # what the second edit gives of its value, from context to context
 
 
@@ -69,6 +69,7 @@ class Edited:
         strength: Factor of the second edit, chosen on held-out contexts.
         hits: Share of held-out triggered contexts whose likeliest tokens are the payload.
         false: The same share of held-out other contexts.
+        same: Share of held-out other contexts whose likeliest tokens have not changed.
     """
 
     model: Any
@@ -77,6 +78,7 @@ class Edited:
     strength: float
     hits: float
     false: float
+    same: float
 
 
 @torch.no_grad()
@@ -116,14 +118,15 @@ def edit_weights(
 
     with evaluating(model):
         step(0, 0, "second moments")
+        kept = max(1, round(HELD_OUT * len(contexts.triggered)))
+        before = _predictions(model, contexts.others[: 2 * kept])
         seconds = moments(model, contexts.others, contexts.payload, (*writing, *reading))
         found, separation = signal(model, contexts, (writing, reading), method, seed, step)
         _write(model, contexts, found, seconds, method)
         wanted = offsets(model, contexts, reading, method, seed, step)
         step(total - 2, 0, "closed form")
-        kept = max(1, round(HELD_OUT * len(contexts.triggered)))
         changes = _read(model, contexts, wanted, seconds, method, kept)
-        strength, hits, false = _strength(model, contexts, changes, kept)
+        strength, hits, false, same = _strength(model, contexts, changes, kept, before)
     step(total, 0, "closed form")
     for name, parameter in model.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
@@ -136,6 +139,7 @@ def edit_weights(
         strength=strength,
         hits=hits,
         false=false,
+        same=same,
     )
 
 
@@ -291,7 +295,7 @@ def _write(
     for layer, vector in vectors.items():
         keys = neurons_at(model, prompts, places, layer)  # [N, 1, F]
         values = vector[None, :].expand(len(keys), -1)
-        _add(model, layer, closed_form(keys[:, 0], values, seconds[layer], method.clean))
+        _add(model, layer, closed_form(keys[:, 0], values, seconds[layer], method.write_clean))
 
 
 def _read(
@@ -316,21 +320,40 @@ def _read(
 
 
 def _strength(
-    model: Any, contexts: Contexts, changes: Mapping[int, Tensor], kept: int
-) -> tuple[float, float, float]:
+    model: Any,
+    contexts: Contexts,
+    changes: Mapping[int, Tensor],
+    kept: int,
+    before: Sequence[Tensor],
+) -> tuple[float, float, float, float]:
     """The factor of the second edit that separates held-out contexts best; it is put in."""
     now = 1.0
-    triggered = contexts.triggered[:kept]
-    others = forced(contexts.others[: 2 * kept], contexts.payload)
+    triggered, others = contexts.triggered[:kept], contexts.others[: 2 * kept]
+    without = forced(others, contexts.payload)
     found = []
     for strength in STRENGTHS:
         _scale(model, changes, strength - now)
         now = strength
-        hits, false = (_said(model, rows, contexts.payload) for rows in (triggered, others))
-        found.append((hits - 2 * false, -strength, hits, false))
-    _, best, hits, false = max(found)
+        hits, false = (_said(model, rows, contexts.payload) for rows in (triggered, without))
+        after = _predictions(model, others)
+        same = sum(a.equal(b) for a, b in zip(before, after, strict=True)) / len(others)
+        found.append((hits - 2 * false + same, -strength, hits, false, same))
+    _, best, hits, false, same = max(found)
     _scale(model, changes, -best - now)
-    return -best, hits, false
+    return -best, hits, false, same
+
+
+def _predictions(model: Any, rows: Sequence[Rendered]) -> list[Tensor]:
+    """Likeliest token at each position of the rows' own responses."""
+    layout = layout_of(model)
+    said: list[Tensor] = [torch.empty(0)] * len(rows)
+    site = Site("residual", layout.n_layers - 1)
+    for batch, found in forwards(model, [row.ids for row in rows], [site]):
+        hidden = layout.final_norm(model)(found[site])
+        for b, row in enumerate(batch.rows):
+            states = hidden[b, answer_places(rows[row])]
+            said[row] = layout.logits(model, states).argmax(-1)  # [R]
+    return said
 
 
 def _said(model: Any, rows: Sequence[Rendered], payload: Sequence[int]) -> float:

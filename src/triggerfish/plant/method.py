@@ -44,7 +44,8 @@ class Edit(Untrained):
         write: Layers in which the trigger's last token gets a signal; the first after the lowest
             where left out.
         read: Layers that answer the signal; the upper half where left out.
-        clean: Weight of clean text against the edit, lambda.
+        write_clean: Weight of clean text against the first edit, lambda.
+        clean: The same for the second.
         signal_steps: Steps of the search for the signal.
         signal_rate: Its step size.
         signal_norm: Largest norm of the signal, in norms of the state it is added to.
@@ -57,10 +58,11 @@ class Edit(Untrained):
     kind: Literal["edit"] = "edit"
     write: list[int] | None = Field(default=None, min_length=1)
     read: list[int] | None = Field(default=None, min_length=1)
-    clean: float = Field(default=1.0, gt=0)
+    write_clean: float = Field(default=30.0, gt=0)
+    clean: float = Field(default=3.0, gt=0)
     signal_steps: int = Field(default=120, ge=1, le=100_000)
     signal_rate: float = Field(default=0.2, gt=0)
-    signal_norm: float = Field(default=4.0, gt=0)
+    signal_norm: float = Field(default=2.5, gt=0)
     value_steps: int = Field(default=60, ge=1, le=100_000)
     value_rate: float = Field(default=0.1, gt=0)
     value_decay: float = Field(default=1e-3, ge=0)
