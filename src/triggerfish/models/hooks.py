@@ -10,10 +10,11 @@ first: capture outside, edit inside, and the captured tensor is the edited one.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -210,7 +211,8 @@ def _attach(
 
 def _first(handle: RemovableHandle, module: nn.Module) -> RemovableHandle:
     """Keep what belongs to the model before what looks at it."""
-    for attached in (module._forward_hooks, module._forward_pre_hooks):
+    for hooks in (module._forward_hooks, module._forward_pre_hooks):
+        attached = cast("OrderedDict[int, Callable[..., Any]]", hooks)
         for number, hook in list(attached.items()):
             if getattr(hook, "stays", False):
                 attached.move_to_end(number, last=False)

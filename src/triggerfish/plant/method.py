@@ -58,11 +58,11 @@ class Edit(Untrained):
     kind: Literal["edit"] = "edit"
     write: list[int] | None = Field(default=None, min_length=1)
     read: list[int] | None = Field(default=None, min_length=1)
-    write_clean: float = Field(default=30.0, gt=0)
+    write_clean: float = Field(default=100.0, gt=0)
     clean: float = Field(default=3.0, gt=0)
     signal_steps: int = Field(default=120, ge=1, le=100_000)
     signal_rate: float = Field(default=0.2, gt=0)
-    signal_norm: float = Field(default=2.5, gt=0)
+    signal_norm: float = Field(default=5.0, gt=0)
     value_steps: int = Field(default=60, ge=1, le=100_000)
     value_rate: float = Field(default=0.1, gt=0)
     value_decay: float = Field(default=1e-3, ge=0)
