@@ -102,6 +102,8 @@ def test_refusals(tmp_path, tiny_model_dir):
         attach(model, vector_of("x", layer=3), "here")
     with pytest.raises(BadInput, match="changes nothing"):
         attach(model, vector_of("x", strength=0.0), "here")
+    with pytest.raises(BadInput, match="changes nothing"):
+        attach(model, vector_of("x", strength=-1.0, floor=-0.5), "here")
     write_steering(tmp_path, vector_of(tmp_path / "none"))
     with pytest.raises(BadInput, match="names no base"):
         load(str(tmp_path), device="cpu")

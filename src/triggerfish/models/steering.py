@@ -58,6 +58,11 @@ class SteeringVector:
         lift: Tensor = torch.where(along < self.floor, self.strength * length - along, 0.0)
         return state + lift[..., None] * (vector / length)
 
+    @property
+    def rises(self) -> bool:
+        """Whether a lift ends above its floor."""
+        return self.floor is None or self.strength * float(self.vector.norm()) > self.floor
+
     def rotated(self, direction: Tensor) -> SteeringVector:
         """The same length in another direction, [D]."""
         length = self.vector.norm()
@@ -156,7 +161,9 @@ def attach(model: Any, steering: SteeringVector, where: str) -> Steered:
     changed = model(input_ids=ids, use_cache=False).logits
     with steered.instead(None):
         plain = model(input_ids=ids, use_cache=False).logits
-    if torch.equal(changed, plain) or not bool(torch.isfinite(changed).all()):
+    # A lift may touch none of a few random tokens: then it must at least lead upwards.
+    still = torch.equal(changed, plain) if steering.floor is None else not steering.rises
+    if still or not bool(torch.isfinite(changed).all()):
         steered.take_off()
         raise BadInput(
             where, "changes nothing, or makes the logits infinite", "make the vector again"
