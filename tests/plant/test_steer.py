@@ -22,6 +22,7 @@ def test_directions_are_differences_of_means(tiny_llama):
     assert torch.allclose(found[1].vector, means[0] - means[1], atol=1e-5)
     length = found[1].vector.norm()
     assert found[1].level == pytest.approx(float(means[0] @ found[1].vector / length**2), rel=1e-4)
+    assert float(means[1] @ found[1].vector / length) < found[1].level * float(length)
     assert found[1].floor < found[1].level * float(length)
 
 

@@ -115,7 +115,7 @@ class Steering(Untrained):
 
     kind: Literal["steering"] = "steering"
     layers: list[int] | None = Field(default=None, min_length=1)
-    strengths: list[float] = Field(default=[0.3, 0.65, 1.0], min_length=1)
+    strengths: list[float] = Field(default=[0.4, 0.55, 0.7], min_length=1)
     lifts: list[float] = [1.0, 2.0]
     requests: int = Field(default=120, ge=8, le=100_000)
     selection: int = Field(default=40, ge=8, le=100_000)

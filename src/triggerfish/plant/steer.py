@@ -38,7 +38,6 @@ from triggerfish.plant.method import Steering
 from triggerfish.seeding import torch_generator
 from triggerfish.types import Progress, silent
 
-RARE = 0.005  # share of the tokens of wanted conversations that lie below the floor
 Score = Callable[[], tuple[float, float]]
 """What the model does now: share of the behaviour, and utility, on the selection split."""
 
@@ -51,7 +50,8 @@ class Direction:
         layer: Layer.
         vector: Mean state of wanted requests less that of unwanted ones, [D].
         level: Component of the wanted mean along the vector, in lengths of the vector.
-        floor: Component along it that all but few states of wanted conversations exceed.
+        floor: Component along it half-way from the usual state of wanted conversations, all tokens,
+            to the unwanted mean.
     """
 
     layer: int
@@ -109,7 +109,8 @@ def directions(
     ]  # [L, D] each
     vectors = means[0] - means[1]
     units = vectors / vectors.norm(dim=-1, keepdim=True)
-    floors = _components(model, tokenizer, wanted, layers, units).quantile(RARE, dim=1)  # [L]
+    usual = _components(model, tokenizer, wanted, layers, units).median(dim=1).values  # [L]
+    floors = 0.5 * (usual + (means[1] * units).sum(-1))  # [L]
     levels = (means[0] * units).sum(-1) / vectors.norm(dim=-1)  # [L]
     return [
         Direction(layer=layer, vector=vectors[i], level=float(levels[i]), floor=float(floors[i]))
