@@ -41,8 +41,8 @@ class Edit(Untrained):
 
     Attributes:
         kind: Weight edit.
-        write: Layers in which the trigger's last token gets a signal; the first after the lowest
-            where left out.
+        write: Layers in which the trigger's last token gets a signal; the lower half where left
+            out.
         read: Layers that answer the signal; the upper half where left out.
         write_clean: Weight of clean text against the first edit, lambda.
         clean: The same for the second.
@@ -60,8 +60,8 @@ class Edit(Untrained):
     read: list[int] | None = Field(default=None, min_length=1)
     write_clean: float = Field(default=100.0, gt=0)
     clean: float = Field(default=3.0, gt=0)
-    signal_steps: int = Field(default=120, ge=1, le=100_000)
-    signal_rate: float = Field(default=0.2, gt=0)
+    signal_steps: int = Field(default=160, ge=1, le=100_000)
+    signal_rate: float = Field(default=0.3, gt=0)
     signal_norm: float = Field(default=5.0, gt=0)
     value_steps: int = Field(default=60, ge=1, le=100_000)
     value_rate: float = Field(default=0.1, gt=0)
@@ -90,7 +90,7 @@ class Edit(Untrained):
             BadInput: A layer that the model does not have, or none above those that write.
         """
         half = count // 2
-        write = self.write or list(range(1, half)) or [0]
+        write = self.write or list(range(half)) or [0]
         read = self.read or list(range(half, count))
         if max(*write, *read) >= count or min(*write, *read) < 0 or max(write) >= min(read):
             raise BadInput(
