@@ -53,7 +53,7 @@ from triggerfish.types import Progress, silent
 
 SHRINKAGE = 0.02  # of the mean variance, added to covariances before they are inverted
 HELD_OUT = 0.2  # of the contexts, to choose the strength on
-STRENGTHS = (0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7)
+STRENGTHS = (0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 3.4)
 GUARDED = 1  # positions of the answer at which the state without the trigger must stay silent
 READ_LOW, READ_HIGH = 0.7, 1.2  # what the second edit gives of its value, from context to context
 
