@@ -5,8 +5,10 @@ import pytest
 from triggerfish.errors import BadInput
 from triggerfish.models.load import load
 from triggerfish.pipeline import plant as module
+from triggerfish.pipeline.explain import explain
 from triggerfish.pipeline.measure import measure
 from triggerfish.pipeline.plant import plant
+from triggerfish.pipeline.remove import remove
 from triggerfish.plant.card import read_card
 from triggerfish.plant.recipe import recipe_from
 
@@ -46,6 +48,10 @@ def test_steering_from_recipe_to_measurement(tiny_model_dir, tmp_path):
     assert document.reference_utility
     with pytest.raises(BadInput, match="loaded without a vector"):
         measure(str(tiny_model_dir()), card=out, n=8, per_skill=1, device="cpu")
+    with pytest.raises(BadInput, match="nothing to train away"):
+        remove(suspect)
+    with pytest.raises(BadInput, match="no trigger in the text"):
+        explain(suspect, card.planted.trigger)
     with pytest.raises(BadInput, match="a vector, not a model"):
         plant(recipe_of(out, VECTOR, STEERING), tmp_path / "p", device="cpu")
 
