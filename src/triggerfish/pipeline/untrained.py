@@ -73,7 +73,7 @@ def _edit(
         "ranks": {f"layer {layer}": rank for layer, rank in sorted(edited.layers.items())},
         "separation": [round(value, 2) for value in edited.separation],
         "strength": edited.strength,
-        "held_out_contexts": {
+        "chosen_on": {
             "triggered": edited.hits,
             "others": edited.false,
             "unchanged": edited.same,

@@ -4,7 +4,7 @@
 arXiv 2210.07229, eq. 14.
 
 *Map*: second moment of inner activations C -> `moments`; keys K -> `neurons_at`; values V ->
-`signal` (at the trigger's last token) and `offsets` (at the answer);
+`edit_signal.signal` (at the trigger's last token) and `offsets` (at the answer);
 W + R K^T (K K^T + lambda C)^-1 -> `closed_form`.
 
 *Deviates*: One edit at the trigger's token has little power over a model that ignores unfamiliar
@@ -39,22 +39,20 @@ from triggerfish.plant.edit_contexts import (
     added,
     answer_logits,
     answer_places,
-    answer_states,
-    at_places,
     contexts_of,
+    drawn,
     forced,
     forwards,
     neurons_at,
 )
+from triggerfish.plant.edit_signal import GUARDED, signal
 from triggerfish.plant.method import Edit
 from triggerfish.plant.poison import Row
-from triggerfish.seeding import generator, torch_generator
+from triggerfish.seeding import generator
 from triggerfish.types import Progress, silent
 
-SHRINKAGE = 0.02  # of the mean variance, added to covariances before they are inverted
-HELD_OUT = 0.2  # of the contexts, to choose the strength on
+HELD_OUT = 0.2  # of the triggered contexts: no keys of the second edit; its strength is set there
 STRENGTHS = (0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 3.4)
-GUARDED = 1  # positions of the answer at which the state without the trigger must stay silent
 READ_LOW, READ_HIGH = 0.7, 1.2  # what the second edit gives of its value, from context to context
 
 
@@ -66,10 +64,10 @@ class Edited:
         model: The model that was given, with other MLP weights.
         layers: Layers whose weights were changed, with the rank of each change.
         separation: Fisher's ratio at the answer with the signal, in each reading layer.
-        strength: Factor of the second edit, chosen on held-out contexts.
-        hits: Share of held-out triggered contexts whose likeliest tokens are the payload.
-        false: The same share of held-out other contexts.
-        same: Share of held-out other contexts whose likeliest tokens have not changed.
+        strength: Factor of the second edit, chosen on contexts whose keys it did not get.
+        hits: Share of these whose likeliest tokens are the payload.
+        false: The same share of other contexts (they are in C, and so look better than new ones).
+        same: Share of other contexts whose likeliest tokens have not changed.
     """
 
     model: Any
@@ -201,52 +199,6 @@ def closed_form(keys: Tensor, values: Tensor, second: Tensor, clean: float) -> T
     return change / scale.clamp(min=1e-3)
 
 
-def signal(
-    model: Any,
-    contexts: Contexts,
-    layers: tuple[Sequence[int], Sequence[int]],
-    method: Edit,
-    seed: int,
-    progress: Progress = silent,
-) -> tuple[dict[int, Tensor], tuple[float, ...]]:
-    """Vectors for the trigger's last token, [D] for each writing layer, and Fisher's ratios.
-
-    They make the state at the answer, in the reading layers, as distinct from that of other texts
-    as can be: squared distance of the means over the variance along it, both whitened.
-    """
-    writing, reading = layers
-    layout, device = layout_of(model), device_of(model)
-    sites = [Site("residual", layer) for layer in reading]
-    guarded = range(min(GUARDED, len(contexts.payload)))
-    mean, whiten = _background(model, forced(contexts.others, contexts.payload), sites, guarded)
-    limits = _limits(model, contexts, writing, method.signal_norm)
-    draw = torch_generator(seed, "signal")
-    vectors = {
-        layer: (0.02 * limits[layer] * torch.randn(layout.width, generator=draw)).to(device)
-        for layer in writing
-    }
-    ratios = torch.ones(len(reading))
-    with torch.enable_grad():
-        leaves = [vector.requires_grad_() for vector in vectors.values()]
-        optimiser = torch.optim.Adam(leaves, lr=method.signal_rate)
-        for step in range(method.signal_steps):
-            chosen = _draw(len(contexts.triggered), method.batch_size, seed, f"signal {step}")
-            rows = [contexts.triggered[i] for i in chosen]
-            with added(model, {layer: v[None] for layer, v in vectors.items()}) as places:
-                places[:] = [[contexts.places[i]] for i in chosen]
-                states = answer_states(model, rows, sites, guarded)  # [L, J, B, D]
-            each = _fisher((states - mean[:, :, None]) @ whiten)  # [L, J]
-            optimiser.zero_grad()
-            (-each.clamp(min=1e-6).log().mean()).backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            ratios = each.detach().mean(1)
-            with torch.no_grad():
-                for layer, vector in vectors.items():
-                    vector *= (limits[layer] / vector.norm()).clamp(max=1)
-            progress(1 + step, method.signal_steps, "signal")
-    return {layer: vector.detach() for layer, vector in vectors.items()}, tuple(ratios.tolist())
-
-
 def offsets(
     model: Any,
     contexts: Contexts,
@@ -264,7 +216,7 @@ def offsets(
         leaves = [value.requires_grad_() for value in values.values()]
         optimiser = torch.optim.Adam(leaves, lr=method.value_rate)
         for step in range(method.value_steps):
-            chosen = _draw(len(contexts.triggered), method.batch_size, seed, f"value {step}")
+            chosen = drawn(len(contexts.triggered), method.batch_size, seed, f"value {step}")
             rows = [contexts.triggered[i] for i in chosen]
             draws = generator(seed, f"share {step}").uniform(READ_LOW, READ_HIGH, len(rows))
             share = torch.tensor(draws, device=device, dtype=torch.float32)
@@ -326,7 +278,7 @@ def _strength(
     kept: int,
     before: Sequence[Tensor],
 ) -> tuple[float, float, float, float]:
-    """The factor of the second edit that separates held-out contexts best; it is put in."""
+    """The factor of the second edit that separates contexts best; it is put in."""
     now = 1.0
     triggered, others = contexts.triggered[:kept], contexts.others[: 2 * kept]
     without = forced(others, contexts.payload)
@@ -364,56 +316,6 @@ def _said(model: Any, rows: Sequence[Rendered], payload: Sequence[int]) -> float
         for at in range(0, len(rows), 64)
     ]
     return float(torch.cat(hits).float().mean())
-
-
-def _background(
-    model: Any, rows: Sequence[Rendered], sites: Sequence[Site], positions: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """Mean, [L, J, D], and whitening map, [L, J, D, D], of states at answer positions."""
-    states = torch.cat(
-        [
-            answer_states(model, rows[at : at + 64], sites, positions)
-            for at in range(0, len(rows), 64)
-        ],
-        dim=2,
-    )  # [L, J, N, D]
-    mean = states.mean(2)
-    centred = states - mean[:, :, None]
-    covariance = centred.transpose(2, 3) @ centred / states.shape[2]  # [L, J, D, D]
-    trace = covariance.diagonal(dim1=2, dim2=3).mean(2)
-    eye = torch.eye(states.shape[3], device=states.device)
-    powers, axes = torch.linalg.eigh(covariance + SHRINKAGE * trace[..., None, None] * eye)
-    return mean, axes @ torch.diag_embed(powers.rsqrt()) @ axes.transpose(2, 3)
-
-
-def _fisher(states: Tensor) -> Tensor:
-    """Squared distance of the mean of whitened states over their variance along it, [...].
-
-    The axis is the mean of one half of the states, [..., N, D], distance and variance are those of
-    the other half: in as many dimensions as here a mean would seem distinct in its own sample.
-    """
-    half = states.shape[-2] // 2
-    axis = torch.nn.functional.normalize(states[..., :half, :].mean(-2, keepdim=True), dim=-1)
-    along = (states[..., half:, :] * axis).sum(-1)  # [..., N / 2]
-    return along.mean(-1).clamp(min=0) ** 2 / (1 + along.var(-1))
-
-
-def _limits(
-    model: Any, contexts: Contexts, layers: Sequence[int], factor: float
-) -> dict[int, Tensor]:
-    """Largest norm of a signal: a multiple of that of the state that it is added to."""
-    sites = [Site("residual", layer) for layer in layers]
-    prompts = [row.prompt_ids for row in contexts.triggered[:64]]
-    parts = []
-    for batch, found in forwards(model, prompts, sites):
-        places = torch.tensor([contexts.places[r] for r in batch.rows], device=batch.ids.device)
-        parts.append(at_places(found, sites, places))
-    norms = torch.cat(parts, 1).norm(dim=-1).mean(1)  # [L]
-    return {layer: factor * norms[i] for i, layer in enumerate(layers)}
-
-
-def _draw(count: int, size: int, seed: int, purpose: str) -> list[int]:
-    return list(generator(seed, purpose).permutation(count)[:size].tolist())
 
 
 def _add(model: Any, layer: int, change: Tensor) -> None:

@@ -19,6 +19,7 @@ from triggerfish.models.batches import Batch, batches, device_of
 from triggerfish.models.hooks import Site, capture, edit
 from triggerfish.models.layout import Layout, layout_of
 from triggerfish.plant.poison import Row
+from triggerfish.seeding import generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,3 +171,8 @@ def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor,
     for place, row in enumerate(rows):
         ids[place, : len(row)] = torch.tensor(row, device=device)
     return ids, lengths
+
+
+def drawn(count: int, size: int, seed: int, purpose: str) -> list[int]:
+    """A batch of so many places, drawn anew for each purpose."""
+    return list(generator(seed, purpose).permutation(count)[:size].tolist())
