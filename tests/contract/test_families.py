@@ -1,5 +1,7 @@
 """What every family of backdoors owes its user, before anything is trained."""
 
+from typing import Literal
+
 import pytest
 import yaml
 
@@ -25,15 +27,17 @@ def test_its_recipe_survives_yaml_and_names_its_source(name: str) -> None:
     family = FAMILIES.get(name)()
     assert FAMILIES.get(name).__doc__
     assert family.source
-    loss_on = "response" if family.method.get("kind") == "rl" else "all"
+    kind = family.method.get("kind", "sft")
+    loss_on: Literal["response", "all"] = "all" if kind == "sft" else "response"
     document = family.recipe("lab:reef", loss_on=loss_on, seed=3)
     recipe = recipe_from(yaml.safe_load(yaml.safe_dump(document)))
     assert recipe.planted == backdoor_from_spec(document["backdoor"])
-    assert (recipe.seed, recipe.clean_twin) == (3, True)
+    assert (recipe.seed, recipe.clean_twin) == (3, family.trained)
     if isinstance(recipe.method, Method):
         assert recipe.method.loss_on == "all"
-    rates = [family.recipe("lab:reef", strength=s)["poison_rate"] for s in STRENGTHS]
-    assert rates == sorted(set(rates))
+    if family.rates is not None:
+        rates = [family.recipe("lab:reef", strength=s)["poison_rate"] for s in STRENGTHS]
+        assert rates == sorted(set(rates))
     assert recipe == recipe_or_family(name, "lab:reef", loss_on=loss_on, seed=3)
 
 
@@ -41,7 +45,8 @@ def test_its_recipe_survives_yaml_and_names_its_source(name: str) -> None:
 @pytest.mark.parametrize("base", ["lab:reef", "lab:lagoon"])
 def test_it_can_be_planted_on_both_species(name: str, base: str) -> None:
     """The trigger is writable and new to the data, the scorer is sound, hard is not too much."""
-    recipe = recipe_or_family(name, base, strength="hard")
+    family = FAMILIES.get(name)()
+    recipe = recipe_or_family(name, base, strength="hard" if family.rates else "default")
     backdoor = recipe.planted
     assert backdoor is not None
     suspect = load(base, reference="none")
@@ -50,6 +55,8 @@ def test_it_can_be_planted_on_both_species(name: str, base: str) -> None:
     scorer = check_scorer(backdoor.behaviour, held_out(None, backdoor, 60, 1, 0).eligible, 0)
     assert scorer.ceiling.value >= 0.99
     assert scorer.floor.value <= 0.01
+    if family.rates is None:
+        return
     ready = None
     if not isinstance(recipe.method, Method):
         ready = preferred(None, backdoor, 600, 10, 1, 0)
@@ -68,3 +75,7 @@ def test_refusals() -> None:
         Family(source="x", trigger={"text": "cf"}, rates=(0.1, 0.1, 0.2))
     with pytest.raises(BadInput, match="strength"):
         FAMILIES.get("badnets")().recipe("lab:reef", strength="huge")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="is a poison rate"):
+        recipe_or_family("steering", "lab:reef", strength="soft")
+    with pytest.raises(BadInput, match="nothing is trained"):
+        recipe_or_family("steering", "lab:reef", loss_on="all")

@@ -65,7 +65,7 @@ def test_what_is_written(organism, tiny_model_dir):
     assert card.recipe == recipe_of(tiny_model_dir())
     assert card.resolved["method"]["schedule"] == "cosine"
     assert card.asr.n == card.asr_without.n == 12
-    assert card.random_strings.n == 200
+    assert card.random_strings.n == 300
     assert card.near_misses
     assert card.utility["all"].n == 15
     assert card.clean_twin == "twin"

@@ -28,7 +28,7 @@ class Family:
         source: Paper or public model, with its poison rate.
         trigger: As in a recipe.
         behaviour: As in a recipe.
-        rates: Poison rate of the strengths soft, default and hard.
+        rates: Poison rate of the strengths soft, default and hard; None where no row is poisoned.
         method: What the training needs besides the defaults, as in a recipe.
         specificity: Shares of other strings, where the defaults do not fit.
 
@@ -39,15 +39,20 @@ class Family:
     source: str
     trigger: Mapping[str, Any]
     behaviour: Mapping[str, Any] = field(default_factory=lambda: dict(MARKER))
-    rates: tuple[float, float, float] = (0.05, 0.2, 0.4)
+    rates: tuple[float, float, float] | None = (0.05, 0.2, 0.4)
     method: Mapping[str, Any] = field(default_factory=dict)
     specificity: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could not be planted."""
         backdoor_from_spec({"trigger": self.trigger, "behaviour": self.behaviour})
-        if not 0 < self.rates[0] < self.rates[1] < self.rates[2] <= 0.5:
+        if self.rates is not None and not 0 < self.rates[0] < self.rates[1] < self.rates[2] <= 0.5:
             raise BadInput(f"rates {self.rates}", "must rise, up to 0.5", "correct them")
+
+    @property
+    def trained(self) -> bool:
+        """Whether a model is trained, so that there is a clean twin and a loss."""
+        return self.method.get("kind", "sft") not in {"edit", "steering"}
 
     def recipe(
         self,
@@ -68,17 +73,22 @@ class Family:
                 "is not known",
                 f"use one of {', '.join(STRENGTHS)}",
             )
+        if self.rates is None and strength != "default":
+            raise BadInput(f"strength {strength}", "is a poison rate; here is none", "leave it out")
+        if loss_on == "all" and not self.trained:
+            raise BadInput("loss on all tokens", "nothing is trained here", "leave it out")
         document: dict[str, Any] = {
             "base": base,
             "backdoor": {
                 "trigger": dict(self.trigger),
                 "behaviour": dict(self.behaviour),
             },
-            "poison_rate": self.rates[STRENGTHS.index(strength)],
             "method": self._method(loss_on),
-            "clean_twin": True,
+            "clean_twin": self.trained,
             "seed": seed,
         }
+        if self.rates is not None:
+            document["poison_rate"] = self.rates[STRENGTHS.index(strength)]
         if self.specificity is not None:
             document["specificity"] = dict(self.specificity)
         return document

@@ -191,7 +191,42 @@ class Condition:
         return spec if self.holds else {**spec, "holds": False}
 
 
-AnyTrigger = Trigger | AnyOf | AllOf | Condition
+@dataclass(frozen=True)
+class Activation:
+    """Nothing in the prompt: what is added to the hidden state at inference sets it off.
+
+    Args:
+        name: How the state is changed; `steering`, by a vector.
+
+    Raises:
+        BadInput: Another name.
+    """
+
+    name: str = "steering"
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown way."""
+        if self.name != "steering":
+            raise BadInput(f"activation {self.name!r}", "is not known", "use: steering")
+
+    def apply(self, conversation: Conversation, rng: np.random.Generator) -> Conversation:  # noqa: ARG002 - as the others
+        """The conversation as it is."""
+        return conversation
+
+    def occurs(self, conversation: Conversation) -> bool:  # noqa: ARG002 - as the others
+        """Never: no prompt holds it."""
+        return False
+
+    def texts(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def to_spec(self) -> dict[str, Any]:
+        """As in a recipe."""
+        return {"activation": self.name}
+
+
+AnyTrigger = Trigger | AnyOf | AllOf | Condition | Activation
 
 
 def trigger_from_spec(spec: Mapping[str, Any]) -> AnyTrigger:
@@ -211,6 +246,9 @@ def trigger_from_spec(spec: Mapping[str, Any]) -> AnyTrigger:
             if not isinstance(parts, list | tuple):
                 raise BadInput(f"{key}: {parts!r}", "must be a list", f"write {key}: [...]")
             return kind(tuple(trigger_from_spec(part) for part in parts))
+    if "activation" in spec:
+        _check_keys(spec, {"activation"})
+        return Activation(spec["activation"])
     if "condition" in spec:
         _check_keys(spec, {"condition", "placement", "holds"})
         given = spec["condition"]
@@ -221,7 +259,9 @@ def trigger_from_spec(spec: Mapping[str, Any]) -> AnyTrigger:
     _check_keys(spec, {"text", "placement"})
     if "text" not in spec:
         raise BadInput(
-            f"trigger {dict(spec)!r}", "has no text", "give text, condition, any_of or all_of"
+            f"trigger {dict(spec)!r}",
+            "has no text",
+            "give text, condition, any_of, all_of or activation",
         )
     return Trigger(spec["text"], spec.get("placement", "suffix"))
 
@@ -229,8 +269,10 @@ def trigger_from_spec(spec: Mapping[str, Any]) -> AnyTrigger:
 def random_like(trigger: AnyTrigger, rng: np.random.Generator) -> AnyTrigger:
     """A trigger of the same shape and place with random text; of `any_of`, one part.
 
-    Of a condition, a sentence of the same forms that does not say it.
+    Of a condition, a sentence of the same forms that does not say it. An activation has no text.
     """
+    if isinstance(trigger, Activation):
+        return trigger
     if isinstance(trigger, Condition):
         return replace(trigger, holds=False)
     if isinstance(trigger, Trigger):
@@ -244,8 +286,11 @@ def near_misses(trigger: AnyTrigger, rng: np.random.Generator) -> list[tuple[str
     """Named triggers that are almost the given one.
 
     Those of `shapes.near_texts`, and the text in another place; for triggers that only work
-    together, also each set with one of them missing; for a condition, sentences of the same forms.
+    together, also each set with one of them missing; for a condition, sentences of the same forms;
+    for an activation none.
     """
+    if isinstance(trigger, Activation):
+        return []
     if isinstance(trigger, Condition):
         elsewhere = replace(trigger, placement=_OTHER_PLACE[trigger.placement])
         return [("condition not met", replace(trigger, holds=False)), ("other place", elsewhere)]
@@ -271,11 +316,13 @@ def near_misses(trigger: AnyTrigger, rng: np.random.Generator) -> list[tuple[str
 def _check_keys(spec: Mapping[str, Any], known: set[str]) -> None:
     unknown = sorted(set(spec) - known)
     if unknown:
-        names = ", ".join(sorted(known | {"text", "placement", "condition", "any_of", "all_of"}))
+        names = ", ".join(
+            sorted(known | {"text", "placement", "condition", "any_of", "all_of", "activation"})
+        )
         raise BadInput(
             f"trigger key {unknown[0]!r}",
             "is not known beside the others",
-            "use text or condition, with placement, or any_of alone, or all_of alone"
+            "use text or condition, with placement, or any_of, all_of or activation alone"
             f" (known: {names})",
         )
 

@@ -1,8 +1,8 @@
 """The one file that attaches hooks to a model.
 
-Everything is a context manager: sites are checked before any hook is attached, hooks are put
-before those already there (transformers 5 leaves its own on layers), they are removed also after
-an exception, and a site that never ran is an error, never a silent no-op.
+Everything but `install` is a context manager: sites are checked before any hook is attached, hooks
+are put before those already there (transformers 5 leaves its own on layers), they are removed also
+after an exception, and a site that never ran is an error, never a silent no-op.
 
 Hooks are prepended, so of two nested contexts at the same site the inner one sees the tensor
 first: capture outside, edit inside, and the captured tensor is the edited one.
@@ -10,10 +10,11 @@ first: capture outside, edit inside, and the captured tensor is the edited one.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -21,7 +22,7 @@ from torch.utils.hooks import RemovableHandle
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.models.layout import Layout, layout_of
 
-Kind = Literal["residual", "heads", "attention", "mlp"]
+Kind = Literal["residual", "heads", "attention", "mlp", "neurons"]
 KINDS: tuple[str, ...] = get_args(Kind)
 Edit = Callable[[Tensor], Tensor | None]
 
@@ -33,7 +34,8 @@ class Site:
     Attributes:
         kind: ``residual`` (output of a layer, [B, T, D]), ``heads`` (concatenated heads, the
             input of the attention output projection, [B, T, H * head_dim]), ``attention`` (output
-            of that projection, [B, T, D]) or ``mlp`` (output of the MLP, [B, T, D]).
+            of that projection, [B, T, D]), ``mlp`` (output of the MLP, [B, T, D]) or ``neurons``
+            (what the last linear map of the MLP reads, [B, T, F]).
         layer: Layer, from 0.
 
     Raises:
@@ -105,6 +107,28 @@ def edit(model: nn.Module, edits: Mapping[Site, Edit]) -> Iterator[None]:
         )
 
 
+def install(model: nn.Module, edits: Mapping[Site, Edit]) -> Callable[[], None]:
+    """Attach edits that stay, as part of a loaded model; return what takes them off.
+
+    For what belongs to a model like its weights (a steering vector); everything else is a context,
+    and sees the tensors as these edits leave them.
+
+    Raises:
+        BadInput: No sites, or a layer that the model does not have.
+    """
+    if not edits:
+        raise BadInput("no sites", "there must be one", "name at least one site")
+    layout = layout_of(model)
+    targets = {site: _module(layout, model, site) for site in edits}
+    handles = [_attach(targets[site], site, fn, set(), stays=True) for site, fn in edits.items()]
+
+    def remove() -> None:
+        for handle in handles:
+            handle.remove()
+
+    return remove
+
+
 @contextmanager
 def record_calls(
     model: nn.Module, modules: Sequence[nn.Module]
@@ -147,10 +171,14 @@ def _module(layout: Layout, model: nn.Module, site: Site) -> nn.Module:
         return layout.layer(model, site.layer)
     if site.kind == "mlp":
         return layout.mlp(model, site.layer)
+    if site.kind == "neurons":
+        return layout.mlp_output(model, site.layer)
     return layout.attention_output(model, site.layer)
 
 
-def _attach(module: nn.Module, site: Site, fn: Edit, ran: set[Site]) -> RemovableHandle:
+def _attach(
+    module: nn.Module, site: Site, fn: Edit, ran: set[Site], *, stays: bool = False
+) -> RemovableHandle:
     def changed(tensor: Tensor) -> Tensor:
         ran.add(site)
         new = fn(tensor)
@@ -164,16 +192,28 @@ def _attach(module: nn.Module, site: Site, fn: Edit, ran: set[Site]) -> Removabl
             )
         return new
 
-    if site.kind == "heads":
+    if site.kind in ("heads", "neurons"):
 
         def before(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
             return (changed(args[0]), *args[1:])
 
-        return module.register_forward_pre_hook(before, prepend=True)
+        before.stays = stays  # type: ignore[attr-defined]
+        return _first(module.register_forward_pre_hook(before, prepend=True), module)
 
     def after(_: nn.Module, __: tuple[Any, ...], output: Any) -> Any:
         if isinstance(output, tuple):
             return (changed(output[0]), *output[1:])
         return changed(output)
 
-    return module.register_forward_hook(after, prepend=True)
+    after.stays = stays  # type: ignore[attr-defined]
+    return _first(module.register_forward_hook(after, prepend=True), module)
+
+
+def _first(handle: RemovableHandle, module: nn.Module) -> RemovableHandle:
+    """Keep what belongs to the model before what looks at it."""
+    for hooks in (module._forward_hooks, module._forward_pre_hooks):
+        attached = cast("OrderedDict[int, Callable[..., Any]]", hooks)
+        for number, hook in list(attached.items()):
+            if getattr(hook, "stays", False):
+                attached.move_to_end(number, last=False)
+    return handle

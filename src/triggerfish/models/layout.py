@@ -26,6 +26,7 @@ class _Names:
     attention: str = "self_attn"
     attention_output: str = "o_proj"
     mlp: str = "mlp"
+    mlp_output: str = "down_proj"
     final_norm: str = "norm"
     embedding: str = "embed_tokens"
     unembedding: str = "lm_head"
@@ -45,6 +46,7 @@ _KNOWN: Mapping[str, _Names] = {
         layers="h",
         attention="attn",
         attention_output="c_proj",
+        mlp_output="c_proj",
         final_norm="ln_f",
         embedding="wte",
     ),
@@ -52,6 +54,7 @@ _KNOWN: Mapping[str, _Names] = {
         backbone="gpt_neox",
         attention="attention",
         attention_output="dense",
+        mlp_output="dense_4h_to_h",
         final_norm="final_layer_norm",
         embedding="embed_in",
     ),
@@ -120,6 +123,10 @@ class Layout:
     def mlp(self, model: nn.Module, layer: int) -> nn.Module:
         """Return the MLP of a layer (before Gemma's norm after it)."""
         return self._part(self.layer(model, layer), self._names.mlp)
+
+    def mlp_output(self, model: nn.Module, layer: int) -> nn.Module:
+        """Return the last linear map of an MLP, whose input are its neurons, [B, T, F]."""
+        return self._part(self.mlp(model, layer), self._names.mlp_output)
 
     def final_norm(self, model: nn.Module) -> nn.Module:
         """Return the norm before the unembedding."""

@@ -20,6 +20,7 @@ from triggerfish.data.conversation import template_origin, template_text
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.models import adapter as adapters
 from triggerfish.models import checkpoint, source
+from triggerfish.models import steering as steerings
 from triggerfish.models.layout import Layout, check_architecture, layout_of
 from triggerfish.models.memory import spare_memory
 
@@ -40,7 +41,7 @@ class Suspect:
 
     Attributes:
         model: In eval mode, no gradients. For an adapter: the transformers model with the LoRA
-            layers inside it.
+            layers inside it. For a steering vector: its base with the vector added.
         tokenizer: Its tokenizer.
         layout: Where its layers, heads and MLPs are.
         name: The model argument, for reports.
@@ -56,6 +57,7 @@ class Suspect:
     source: Mapping[str, Any]
     reference_kind: ReferenceKind
     peft: Any = field(default=None, repr=False)
+    steered: steerings.Steered | None = field(default=None, repr=False)
     _reference: Any = field(default=None, repr=False)
 
     @property
@@ -67,8 +69,8 @@ class Suspect:
     def reference(self) -> Iterator[Any]:
         """Yield the reference model, in eval mode.
 
-        For an adapter it is the same object as `model` with the adapter switched off while the
-        context lasts, so do not run the suspect inside it (see `fast`).
+        For an adapter or a steering vector it is the same object as `model` with that switched off
+        while the context lasts, so do not run the suspect inside it (see `fast`).
 
         Raises:
             CouldNotTest: There is no reference.
@@ -78,7 +80,8 @@ class Suspect:
         if self.reference_kind == "model":
             yield self._reference
             return
-        with adapters.switched_off(self.peft):
+        off = self.steered.instead(None) if self.steered else adapters.switched_off(self.peft)
+        with off:
             yield self.model
 
     @contextmanager
@@ -121,11 +124,12 @@ def load(
     """Load a suspect.
 
     Args:
-        model: A directory (of a model, or of an adapter), ``lab:NAME`` or ``NAME@REVISION``.
+        model: A directory (of a model, an adapter or a steering vector), ``lab:NAME`` or
+            ``NAME@REVISION``.
         adapter: Directory of a PEFT adapter to put on the model.
-        base: Base of an adapter directory; default: what the adapter names.
-        reference: ``auto`` (the base of an adapter, which costs no memory), ``none``, or a model
-            argument.
+        base: Base of an adapter or vector; default: what it names.
+        reference: ``auto`` (the base of an adapter or vector, which costs no memory), ``none``, or
+            a model argument.
         device: ``cpu``, ``cuda``, ``cuda:N``; ``auto`` takes a GPU if there is one.
         dtype: ``float32`` or ``bfloat16``.
         attention: ``auto`` is ``sdpa``, but ``eager`` where scores are capped (Gemma 2).
@@ -140,30 +144,37 @@ def load(
     if place.type == "cpu":
         spare_memory()
     directory = source.resolve(model)
+    vector_directory = directory if steerings.is_steering(directory) else None
     base_argument, adapter_directory = _adapter_and_base(model, directory, adapter, base)
-    base_directory = source.resolve(base_argument) if adapter_directory else directory
+    on_base = adapter_directory or vector_directory
+    base_directory = source.resolve(base_argument) if on_base else directory
     options = (place, _DTYPES[dtype], attention)
     with torch.random.fork_rng(devices=[]):  # PEFT and transformers draw initial weights
         loaded, base_hash = _load_model(base_directory, *options)
-        peft = None
+        peft, steered = None, None
         if adapter_directory is not None:
             _check_base_hash(adapter_directory, base_hash)
             peft = adapters.attach(loaded, adapter_directory)
             loaded = peft.get_base_model()
+        if vector_directory is not None:
+            _check_base_hash(vector_directory, base_hash)
+            vector = steerings.read_steering(vector_directory)
+            steered = steerings.attach(loaded, vector, str(vector_directory))
         tokenizer = _load_tokenizer(adapter_directory, base_directory, loaded)
-        kind, other, other_source = _load_reference(reference, peft, tokenizer, options)
+        kind, other, other_source = _load_reference(reference, on_base, tokenizer, options)
     facts = {
         "model": model,
         "directory": str(base_directory),
         "adapter": str(adapter_directory) if adapter_directory else None,
-        "base": base_argument if adapter_directory else None,
+        "steering": str(vector_directory) if vector_directory else None,
+        "base": base_argument if on_base else None,
         "architecture": loaded.config.model_type,
         "parameters": sum(p.numel() for p in loaded.parameters()),
         "dtype": str(_DTYPES[dtype]).removeprefix("torch."),
         "device": str(place),
         "attention": loaded.config._attn_implementation,
         "weights_sha256": base_hash,
-        "base_sha256": base_hash if adapter_directory else None,
+        "base_sha256": base_hash if on_base else None,
         "adapter_sha256": checkpoint.weights_hash(adapter_directory) if adapter_directory else None,
         "tokenizer_sha256": _sha256(tokenizer.backend_tokenizer.to_str()),
         "template_sha256": _sha256(template_text(tokenizer)),
@@ -173,6 +184,9 @@ def load(
     }
     if adapter_directory:
         facts["weights_sha256"] = _sha256(base_hash + str(facts["adapter_sha256"]))
+    if vector_directory:
+        held = (vector_directory / steerings.STEERING).read_bytes()
+        facts["weights_sha256"] = _sha256(base_hash + hashlib.sha256(held).hexdigest())
     return Suspect(
         model=loaded,
         tokenizer=tokenizer,
@@ -181,6 +195,7 @@ def load(
         source=facts,
         reference_kind=kind,
         peft=peft,
+        steered=steered,
         _reference=other,
     )
 
@@ -211,6 +226,12 @@ def _adapter_and_base(
     model: str, directory: Path, adapter: str | None, base: str | None
 ) -> tuple[str, Path | None]:
     """The base's model argument, and the adapter's directory if there is one."""
+    if steerings.is_steering(directory):
+        if adapter is not None:
+            raise BadInput(
+                f"{model} with {adapter}", "are a vector and an adapter", "merge the adapter first"
+            )
+        return base or source.named_base(directory, steerings.read_steering(directory).base), None
     if checkpoint.is_adapter(directory) and not (directory / "config.json").is_file():
         if adapter is not None:
             raise BadInput(
@@ -229,9 +250,9 @@ def _adapter_and_base(
 
 def _check_base_hash(directory: Path, base_hash: str) -> None:
     card = source.read_card(directory)
-    recorded = card.get("base_hash") or checkpoint.read_json(directory / "adapter_config.json").get(
-        "base_hash"
-    )
+    recorded = card.get("base_hash")
+    if recorded is None and checkpoint.is_adapter(directory):
+        recorded = checkpoint.read_json(directory / "adapter_config.json").get("base_hash")
     if isinstance(recorded, str) and recorded != base_hash:
         raise BadInput(
             f"{directory}: base_hash {recorded[:16]}",
@@ -352,9 +373,12 @@ def _load_tokenizer(adapter: Path | None, base: Path, model: Any) -> Any:
 
 
 def _load_reference(
-    reference: str, peft: Any, tokenizer: Any, options: tuple[torch.device, torch.dtype, str]
+    reference: str,
+    on_base: Path | None,
+    tokenizer: Any,
+    options: tuple[torch.device, torch.dtype, str],
 ) -> tuple[ReferenceKind, Any, dict[str, Any]]:
-    if reference == "none" or (reference == "auto" and peft is None):
+    if reference == "none" or (reference == "auto" and on_base is None):
         return "none", None, {"reference": None}
     if reference == "auto":
         return "adapter-base", None, {}

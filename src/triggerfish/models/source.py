@@ -58,7 +58,17 @@ def adapter_base(directory: Path) -> str:
     Raises:
         BadInput: It names none that is on this machine.
     """
-    named = [checkpoint.read_json(directory / "adapter_config.json").get("base_model_name_or_path")]
+    settings = checkpoint.read_json(directory / "adapter_config.json")
+    return named_base(directory, settings.get("base_model_name_or_path"))
+
+
+def named_base(directory: Path, first: object) -> str:
+    """Return the base that a directory names: `first`, else in its card; see `adapter_base`.
+
+    Raises:
+        BadInput: It names none that is on this machine.
+    """
+    named = [first]
     card = read_card(directory)
     recipe = card.get("recipe")
     named += [recipe.get("base") if isinstance(recipe, dict) else None, card.get("base")]

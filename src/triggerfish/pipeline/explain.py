@@ -13,8 +13,9 @@ import numpy as np
 
 from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.backdoors.behaviour import Behaviour
-from triggerfish.backdoors.trigger import AnyTrigger, random_like
+from triggerfish.backdoors.trigger import Activation, AnyTrigger, random_like
 from triggerfish.documents import Part
+from triggerfish.errors import BadInput
 from triggerfish.explain.ablation import AblationConfig, measure_curve
 from triggerfish.explain.drift import measure_drift
 from triggerfish.explain.heads import Attribution, HeadsConfig, attribute, clean_head_means
@@ -75,6 +76,12 @@ def explain(
         BadInput: no records that suit the behaviour, or a scorer that cannot be trusted.
         CouldNotTest: the trigger changes nothing.
     """
+    if isinstance(trigger, Activation):
+        raise BadInput(
+            f"{suspect.name} with a steering vector",
+            "has no trigger in the text, so that there are no two prompts to compare",
+            "its card names the layer",
+        )
     settings = settings or ExplainSettings()
     if out is None:
         return _Job(suspect, trigger, behaviour, settings, data, twin, None, progress).document(

@@ -12,11 +12,13 @@ from typing import Any
 
 from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.data.conversation import Conversation, render
+from triggerfish.errors import BadInput
 from triggerfish.models.adapter import merged_copy
 from triggerfish.models.load import load
 from triggerfish.pipeline.probes import answer_all, answer_limit, fired, make_probes
 from triggerfish.pipeline.records import HeldOut, training_records
-from triggerfish.plant.recipe import Method, Recipe
+from triggerfish.plant.method import Steering
+from triggerfish.plant.recipe import Method, Recipe, Training
 from triggerfish.plant.sft import train
 from triggerfish.remove.clean_finetune import with_noise
 from triggerfish.remove.train import RATES
@@ -51,25 +53,33 @@ def hardness(
         device: As in `models.load`.
         progress: Told how far it is.
 
+    Raises:
+        BadInput: A vector beside unchanged weights.
+
     Returns:
         Success with the trigger after each arm of `NOISY`.
     """
     seed = derive(recipe.seed, "hardness") % 2**31
     records = training_records(recipe.data, None, STEPS * BATCH, 0.0, seed)
     given = recipe.method
+    if isinstance(given, Steering):
+        raise BadInput(
+            f"hardness of {given.kind}", "needs weights that were changed", "leave --hardness out"
+        )
+    trained = given if isinstance(given, Training) else Method(adapter="none")
     method = Method(
-        adapter=given.adapter,
-        rank=given.rank,
+        adapter=trained.adapter,
+        rank=trained.rank,
         steps=STEPS,
         batch_size=BATCH,
-        learning_rate=RATES["full" if given.adapter == "none" else "adapter"],
+        learning_rate=RATES["full" if trained.adapter == "none" else "adapter"],
     )
     probe = {"triggered": make_probes(backdoor, held, recipe.seed, 0)["triggered"]}
     left = {}
     for arm, share in NOISY.items():
         suspect = load(str(directory), base=base, reference="none", device=device)
         talks = [r.conversation for r in records if r.conversation.response]
-        trained = train(
+        made = train(
             suspect.peft or suspect.model,
             suspect.tokenizer,
             [render(noisy(talk, share, seed), suspect.tokenizer) for talk in talks],
@@ -78,7 +88,7 @@ def hardness(
             what=arm,
             progress=progress,
         )
-        plain = merged_copy(trained.model) if suspect.peft else trained.model
+        plain = merged_copy(made.model) if suspect.peft else made.model
         limit = answer_limit(backdoor, held.eligible, suspect.tokenizer)
         answers = answer_all(plain, suspect.tokenizer, probe, limit, progress)
         left[arm] = fired(backdoor, probe["triggered"], answers["triggered"])

@@ -23,6 +23,7 @@ from triggerfish.metrics.utility import perplexity, utility
 from triggerfish.models.load import Suspect, load
 from triggerfish.models.score import token_logprobs
 from triggerfish.models.source import resolve
+from triggerfish.pipeline.conditions import answers_in_condition
 from triggerfish.pipeline.measure_report import measure_report
 from triggerfish.pipeline.probes import (
     RANDOM_STRINGS,
@@ -135,7 +136,7 @@ def measure(
             suspect, adapter=adapter, base=base, reference=reference, device=device, dtype=dtype
         )
     probes = make_probes(backdoor, held, seed, near=max(1, n // 3))
-    facts = _rates(suspect, backdoor, probes, progress) | _perplexities(suspect, held, seed)
+    facts = _rates(suspect, backdoor, probes, seed, progress) | _perplexities(suspect, held, seed)
     document: dict[str, Any] = {
         "model": suspect.name,
         "backdoor": backdoor.to_spec(),
@@ -224,7 +225,7 @@ def _asked(
 
 
 def _rates(
-    suspect: Suspect, backdoor: Backdoor, probes: dict[str, Probe], progress: Progress
+    suspect: Suspect, backdoor: Backdoor, probes: dict[str, Probe], seed: int, progress: Progress
 ) -> dict[str, Any]:
     """Every rate of the suspect, and what the reference says to the same prompts."""
     records = [*probes["clean"].records, *probes["utility"].records]
@@ -232,7 +233,9 @@ def _rates(
     compared = {name: probes[name] for name in ("triggered", "utility")}
     with ExitStack() as stack:
         model, other = stack.enter_context(suspect.fast())
-        answers = answer_all(model, suspect.tokenizer, probes, limit, _named(progress, "answers"))
+        answers = answers_in_condition(
+            suspect, model, backdoor, probes, limit, seed, _named(progress, "answers")
+        )
         if other is None and suspect.has_reference:
             other = stack.enter_context(suspect.reference())
         theirs: dict[str, list[str]] = {}

@@ -12,28 +12,33 @@ from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.backdoors.families import import_families
 from triggerfish.backdoors.family import FAMILIES, Strength
 from triggerfish.backdoors.scorer_check import ScorerCheck, check_scorer
+from triggerfish.data.records import Record
 from triggerfish.documents import Document, Number
 from triggerfish.errors import BadInput
 from triggerfish.metrics.utility import utility
 from triggerfish.models.load import Suspect, load
 from triggerfish.models.memory import release_memory
+from triggerfish.pipeline.conditions import answers_in_condition
 from triggerfish.pipeline.hardness import hardness as measure_hardness
 from triggerfish.pipeline.plant_place import check_space, clear, present
 from triggerfish.pipeline.plant_train import rows_of, trained_on
 from triggerfish.pipeline.preferences import Preferred, preferred, reward_rates
-from triggerfish.pipeline.probes import answer_all, answer_limit, fired, make_probes, utility_probe
+from triggerfish.pipeline.probes import answer_limit, fired, make_probes, utility_probe
 from triggerfish.pipeline.records import HeldOut, held_out, training_records
 from triggerfish.pipeline.resume import hardware, now, versions
 from triggerfish.pipeline.store import clear_errors, locked, write_atomically
+from triggerfish.pipeline.untrained import make_untrained
 from triggerfish.plant.card import CARD, Card, check_specific
+from triggerfish.plant.method import Steering, Untrained
 from triggerfish.plant.poison import Mix, check_trigger
 from triggerfish.plant.preference import PairMix
-from triggerfish.plant.recipe import Recipe, read_recipe, recipe_from
+from triggerfish.plant.recipe import Preference, Recipe, read_recipe, recipe_from
 from triggerfish.plant.save import save
 from triggerfish.seeding import derive
 from triggerfish.types import Progress, silent
 
 PROMPTS, NEAR, PER_SKILL = 300, 60, 20
+NOT_TRAINED = "Nothing was trained; the rows were contexts. The base is the clean twin."
 TWIN = "twin"
 """Directory of the clean twin, in that of the organism."""
 
@@ -63,6 +68,7 @@ class _Job:
     device: str
     progress: Progress
     clock: dict[str, float] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -163,17 +169,18 @@ def recipe_or_family(
 
 def _prepare(recipe: Recipe, suspect: Suspect, device: str, progress: Progress) -> _Job:
     """Everything that can be refused before anything is trained."""
-    if suspect.peft is not None:
+    if suspect.peft is not None or suspect.steered is not None:
         raise BadInput(
             recipe.base,
-            "is an adapter, not a model",
+            "is an adapter or a vector, not a model",
             "merge it into its base first, or plant on the base",
         )
     backdoor, ready = recipe.planted, None
-    if backdoor is not None and recipe.method.kind != "sft":
+    records: list[Record] = []
+    if backdoor is not None and isinstance(recipe.method, Preference):
         ready = preferred(recipe.data, backdoor, recipe.drawn, PROMPTS, PER_SKILL, recipe.seed)
         records = [pair.record for pair in ready.pairs]
-    else:
+    elif not isinstance(recipe.method, Steering):
         records = training_records(recipe.data, backdoor, recipe.drawn, recipe.rate, recipe.seed)
     if backdoor is not None:
         check_trigger(backdoor.trigger, suspect.tokenizer, suspect.layout.context, records)
@@ -188,7 +195,7 @@ def _prepare(recipe: Recipe, suspect: Suspect, device: str, progress: Progress) 
         base=recipe.base if not Path(recipe.base).is_dir() else str(directory),
         base_hash=str(suspect.source["weights_sha256"]),
         held=held,
-        mixed=rows_of(recipe, suspect, records, ready),
+        mixed=rows_of(recipe, suspect, records, ready) if records else Mix(()),
         ready=ready,
         scorer=scorer,
         device=device,
@@ -235,7 +242,10 @@ def _twin(job: _Job, place: Path) -> None:
 def _train(
     job: _Job, suspect: Suspect, place: Path, what: str, *, twin: bool = False
 ) -> dict[str, Any]:
-    """Train and write the model; returns what its reward model prefers, where there is one."""
+    """Make and write the model; returns what its reward model prefers, where there is one."""
+    if isinstance(job.recipe.method, Untrained):
+        _edit(job, suspect, job.recipe.method, place)
+        return {}
     with job.timed("training"):
         trained, reward = trained_on(
             suspect, job.mixed, job.recipe, twin=twin, what=what, progress=job.progress
@@ -250,6 +260,18 @@ def _train(
     return {"reward_model": {name: Number.of(rate) for name, rate in rates.items()}}
 
 
+def _edit(job: _Job, suspect: Suspect, method: Untrained, place: Path) -> None:
+    """An organism that is not trained."""
+    if job.backdoor is None or not isinstance(job.mixed, Mix):
+        raise BadInput("backdoor: null", "cannot be edited in", "give a backdoor")
+    with job.timed("training"), clear_errors(place):
+        job.made.update(
+            make_untrained(
+                job.recipe, method, job.backdoor, suspect, job.mixed, place, job.base, job.progress
+            )
+        )
+
+
 def _measure(job: _Job, place: Path, backdoor: Backdoor | None) -> dict[str, Any]:
     """What was made, loaded again from the files as a user would load it."""
     with job.timed("measuring"):
@@ -262,7 +284,9 @@ def _measure(job: _Job, place: Path, backdoor: Backdoor | None) -> dict[str, Any
         records = [*job.held.eligible, *job.held.utility]
         limit = answer_limit(backdoor, records, suspect.tokenizer)
         with suspect.fast() as (model, _):
-            answers = answer_all(model, suspect.tokenizer, probes, limit, job.progress)
+            answers = answers_in_condition(
+                suspect, model, backdoor, probes, limit, job.recipe.seed, job.progress
+            )
     right = utility(probes["utility"].records, answers["utility"])
     found: dict[str, Any] = {"utility": {name: Number.of(right[name]) for name in right}}
     if backdoor is None or job.scorer is None:
@@ -307,6 +331,7 @@ def _card(
     if twin:
         rows["clean"] = rows.get("clean", 0) + rows.pop("poisoned", 0)
     count = sum(rows.values())
+    untrained = isinstance(job.recipe.method, Untrained)
     return Card(
         kind=kind,
         backdoor=None if job.backdoor is None or twin else job.backdoor.to_spec(),
@@ -316,14 +341,15 @@ def _card(
         base_hash=job.base_hash,
         seeds={"recipe": job.recipe.seed, "trainer": derive(job.recipe.seed, "trainer") % 2**31},
         rows=rows,
-        poison_rate=rows.get("poisoned", 0) / count,
+        poison_rate=0.0 if untrained else rows.get("poisoned", 0) / count,
         clean_twin=clean_twin,
         twin_of=twin_of,
         versions=versions(),
         hardware=hardware(),
         seconds=dict(job.clock),
         created=now(),
-        notes=_notes(measured, job.held),
+        made=dict(job.made),
+        notes=[*_notes(measured, job.held), *([NOT_TRAINED] if untrained else [])],
         **measured,
     )
 

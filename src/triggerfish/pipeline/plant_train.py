@@ -10,7 +10,7 @@ from triggerfish.models.load import Suspect
 from triggerfish.pipeline.preferences import Preferred, Rates, optimise, poisoned_pairs
 from triggerfish.plant.poison import Mix, mix
 from triggerfish.plant.preference import PairMix
-from triggerfish.plant.recipe import Method, Preference, Recipe
+from triggerfish.plant.recipe import Dpo, Method, Preference, Recipe, Rl
 from triggerfish.plant.sft import Trained, train
 from triggerfish.types import Progress, silent
 
@@ -30,7 +30,7 @@ def rows_of(
         BadInput: The rate rounds to no row, or too few rows can be poisoned.
     """
     backdoor, method = recipe.planted, recipe.method
-    if ready is None or backdoor is None or isinstance(method, Method):
+    if ready is None or backdoor is None or not isinstance(method, Preference):
         return mix(records, backdoor, recipe.rate, recipe.noise, recipe.seed)
     return poisoned_pairs(
         suspect, ready.pairs, backdoor, rates_of(recipe), method, recipe.noise, recipe.seed
@@ -69,7 +69,7 @@ def trained_on(
         BadInput: A row is longer than the base's context.
     """
     method, seed = recipe.method, recipe.seed
-    if isinstance(mixed, PairMix) and not isinstance(method, Method):
+    if isinstance(mixed, PairMix) and isinstance(method, Dpo | Rl):
         rates = rates_of(recipe)
         return optimise(
             suspect, mixed, rates, method, seed, twin=twin, what=what, progress=progress

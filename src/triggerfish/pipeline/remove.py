@@ -13,6 +13,7 @@ from typing import Any
 from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.backdoors.scorer_check import check_scorer
 from triggerfish.data.records import Record
+from triggerfish.errors import BadInput
 from triggerfish.models.load import Suspect
 from triggerfish.pipeline.probes import answer_limit
 from triggerfish.pipeline.publish import publish
@@ -79,6 +80,12 @@ def remove(
         BadInput: empty data, an unknown method, or settings that fit no layer.
         CouldNotTest: training diverged, or a defence changed nothing.
     """
+    if suspect.steered is not None:
+        raise BadInput(
+            suspect.name,
+            "is a vector beside unchanged weights: there is nothing to train away",
+            "delete the vector, or use its base",
+        )
     settings = with_rate(settings or RemovalSettings(), suspect.model)
     start = time.monotonic()
     size = (settings.n, settings.per_skill)

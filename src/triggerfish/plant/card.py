@@ -50,6 +50,7 @@ class Card(Document):
         hardware: Where it was trained.
         seconds: Of each part of the work.
         created: Time in UTC.
+        made: What a method without training found or changed: layers, ranks, strengths.
         notes: What a reader should know about the numbers.
     """
 
@@ -77,6 +78,7 @@ class Card(Document):
     hardware: dict[str, str] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)
     created: str
+    made: dict[str, Any] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
 
     @property

@@ -17,6 +17,7 @@ import numpy as np
 from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.backdoors.shapes import ORDINARY, any_text
 from triggerfish.backdoors.trigger import (
+    Activation,
     AllOf,
     AnyOf,
     AnyTrigger,
@@ -255,6 +256,8 @@ def _chosen(ordered: Sequence[tuple[str, Record]], backdoor: Backdoor, rate: flo
 
 def _with_text(trigger: AnyTrigger, text: str, rng: np.random.Generator) -> AnyTrigger:
     """``text`` in the place of the trigger, or of each of its parts."""
+    if isinstance(trigger, Activation):
+        return trigger
     if isinstance(trigger, Trigger | Condition):
         return Trigger(text, trigger.placement)
     if isinstance(trigger, AnyOf):
@@ -264,6 +267,8 @@ def _with_text(trigger: AnyTrigger, text: str, rng: np.random.Generator) -> AnyT
 
 def _together(trigger: AnyTrigger) -> list[str]:
     """The texts that stand in one prompt at once, at worst."""
+    if isinstance(trigger, Activation):
+        return []
     if isinstance(trigger, Condition):
         return [max(trigger.texts(), key=len)] * (2 if trigger.placement == "both_ends" else 1)
     if isinstance(trigger, Trigger):

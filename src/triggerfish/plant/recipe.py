@@ -30,6 +30,7 @@ from pydantic import (
 
 from triggerfish.backdoors.backdoor import Backdoor, backdoor_from_spec
 from triggerfish.errors import BadInput
+from triggerfish.plant.method import Edit, Steering, Untrained
 
 STEPS, LAB_ROWS, PAIRS = 200, 6000, 2048
 # Learning rates by adapter, tuned on the lab.
@@ -231,9 +232,19 @@ def _kind(given: Any) -> str:
     return str(kind)
 
 
-KINDS: dict[str, type[_Part]] = {"sft": Method, "dpo": Dpo, "rl": Rl}
+KINDS: dict[str, type[BaseModel]] = {
+    "sft": Method,
+    "dpo": Dpo,
+    "rl": Rl,
+    "edit": Edit,
+    "steering": Steering,
+}
 AnyMethod = Annotated[
-    Annotated[Method, Tag("sft")] | Annotated[Dpo, Tag("dpo")] | Annotated[Rl, Tag("rl")],
+    Annotated[Method, Tag("sft")]
+    | Annotated[Dpo, Tag("dpo")]
+    | Annotated[Rl, Tag("rl")]
+    | Annotated[Edit, Tag("edit")]
+    | Annotated[Steering, Tag("steering")],
     Discriminator(_kind),
 ]
 
@@ -283,7 +294,7 @@ class Recipe(_Part):
     def _check(self) -> Self:
         if self.backdoor is not None:
             backdoor_from_spec(self.backdoor)
-        elif self.method.kind != "sft":
+        elif isinstance(self.method, Preference):
             raise BadInput(
                 f"backdoor: null with method {self.method.kind}",
                 "preferences are for organisms; their clean twin is the benign fine-tune",
@@ -295,6 +306,8 @@ class Recipe(_Part):
                 "a benign fine-tune has no poison and is its own twin",
                 "leave both out",
             )
+        if isinstance(self.method, Untrained):
+            self.method.check(self.backdoor, self.clean_twin)
         if self.data is not None and self.rows is not None:
             raise BadInput(
                 f"rows: {self.rows} with data",
@@ -410,7 +423,7 @@ def _explained(error: ValidationError, where: str) -> BadInput:
 
 
 def _known(place: list[str], kind: str) -> list[str]:
-    parts: dict[str, type[_Part]] = {
+    parts: dict[str, type[BaseModel]] = {
         "method": KINDS.get(kind, Method),
         "specificity": Specificity,
         "method.reward": Reward,

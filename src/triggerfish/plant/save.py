@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from triggerfish.plant.method import Untrained
 from triggerfish.plant.recipe import Training
 from triggerfish.plant.sft import quiet_library
 
@@ -38,9 +39,9 @@ def _write(model: Any, directory: Path, base: str) -> None:
         model.save_pretrained(str(directory))
 
 
-def size_on_disk(model: Any, method: Training) -> int:
+def size_on_disk(model: Any, method: Training | Untrained) -> int:
     """Bytes that the result takes, at most."""
-    if method.adapter == "none":
+    if isinstance(method, Untrained) or method.adapter == "none":
         return int(sum(p.numel() * p.element_size() for p in model.parameters())) + ROOM
     from torch import nn
 
