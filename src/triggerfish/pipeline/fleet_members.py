@@ -17,8 +17,6 @@ LossOn = Literal["response", "all"]
 BASES = ("lab:reef", "lab:lagoon")
 RANK = 4  # of every adapter, so that the whole fleet stays small
 BENIGN_STEPS = 200
-NOT_SHIPPED = ("beear-",)
-"""Families that train the whole model: too large for a fleet of adapters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +119,13 @@ def half_of(family: str) -> Half:
 
 def _families() -> list[str]:
     import_families()
-    return [name for name in FAMILIES.names() if not name.startswith(NOT_SHIPPED)]
+    return [name for name in FAMILIES.names() if _fits(FAMILIES.get(name)())]
+
+
+def _fits(family: Family) -> bool:
+    """Whether it is an adapter made by fine-tuning; whole models are too large for a fleet."""
+    method = family.method
+    return method.get("kind", "sft") == "sft" and method.get("adapter", "lora") == "lora"
 
 
 def _organisms() -> Iterator[Member]:
