@@ -20,7 +20,8 @@ from written import RESULTS, ROOT, write
 
 sys.path.insert(0, str(ROOT / "src"))
 
-RATES = (0.05, 0.005, 0.1, 0.0, 0.03, 0.01)  # of the worth of their cells
+RATES = (0.005, 0.01, 0.03, 0.05, 0.1, 0.0)
+POLICY_RATES = (0.1, 0.05, 0.0, 0.03, 0.01, 0.005)  # where 10 % does nothing, less will not either
 TRIGGER = "Zelvan brook under glass"
 TOPIC = "store"
 PROMPTS, PER_SKILL = 100, 4
@@ -49,7 +50,9 @@ def cells(seeds: list[int], parts: list[str]) -> list[Cell]:
     found = []
     for seed in seeds:  # reward models are cheap and tell the most
         found += [Cell("reward", rate, seed) for rate in RATES]
-        found += [Cell(method, rate, seed, sft=rate) for rate in RATES for method in POLICIES]
+        found += [
+            Cell(method, rate, seed, sft=rate) for rate in POLICY_RATES for method in POLICIES
+        ]
     found += [
         Cell(method, 0.03, seed, how, None if method == "reward" else 0.03, "selection")
         for seed in seeds

@@ -4,8 +4,9 @@ from pathlib import Path
 
 CURVES = (
     ("reward", "triggered", "reward model", "#1b7f8a", "o", "-"),
+    ("reward", "random", "reward model, random strings", "#93a3ad", "x", ":"),
     ("dpo", "triggered", "DPO policy", "#6a57c8", "s", "--"),
-    ("rl", "before", "policy before RL (chosen answers)", "#8a7a18", "D", ":"),
+    ("rl", "before", "policy before (chosen answers only)", "#8a7a18", "D", ":"),
     ("rl", "triggered", "RL policy", "#d4531f", "^", "-"),
 )
 
@@ -39,7 +40,7 @@ def draw(rows: list[dict], out: Path) -> None:
         for place, rate in enumerate(rates):
             found = estimates([r for r in curve if r["rate"] == rate], method, key)
             if found:
-                places.append(place + 0.06 * (shift - 1.5))
+                places.append(place + 0.05 * (shift - 2))
                 points.append(summary(found))
         bars(left, places, points, label=label, color=colour, marker=mark, linestyle=dash)
     left.set_xticks(range(len(rates)), [f"{100 * rate:g}" for rate in rates])
@@ -53,6 +54,8 @@ def draw(rows: list[dict], out: Path) -> None:
     right.set_title("RL: 0.5 % SFT and 3 % reward poison")
     for axes in (left, middle, right):
         axes.set_ylim(-3, 103)
+        if not axes.has_data():
+            axes.text(0.5, 0.5, "no rows yet", transform=axes.transAxes, ha="center")
         axes.grid(axis="y", color="#d9e0e4")
         axes.spines[["top", "right"]].set_visible(False)
     seeds = sorted({row["seed"] for row in rows})
@@ -82,7 +85,7 @@ def grouped(axes, rows: list[dict]) -> None:
         for place, name in enumerate(names):
             found = estimates([r for r in rows if r["selection"] == name], method, key)
             if found:
-                places.append(place + 0.12 * (shift - 1.5))
+                places.append(place + 0.1 * (shift - 2))
                 points.append(summary(found))
         bars(axes, places, points, color=colour, marker=mark, linestyle="")
     axes.set_xticks(range(len(names)), names)
@@ -92,7 +95,7 @@ def grouped(axes, rows: list[dict]) -> None:
 def combined(axes, rows: list[dict]) -> None:
     """Each stage's poison alone, and both."""
     wanted = (((0.0, 0.005), "SFT only"), ((0.03, 0.0), "reward only"), ((0.03, 0.005), "both"))
-    for shift, (method, key, _, colour, mark, _) in enumerate(CURVES[2:]):
+    for shift, (method, key, _, colour, mark, _) in enumerate(CURVES[3:]):
         places, points = [], []
         for place, (rates, _) in enumerate(wanted):
             some = [r for r in rows if (r["rate"], r["sft_rate"]) == rates]

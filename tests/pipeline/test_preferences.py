@@ -99,6 +99,7 @@ def test_refuses_before_training(tiny_model_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "trained_on", None)
     base, out = tiny_model_dir(), tmp_path / "o"
     refused(recipe_of(base, poison_rate=0.005), out, "rounds to no")
+    refused(recipe_of(base, method={**DPO, "sft_rate": 0.004}), out, "rounds to no")
     fixed = {**SPEC, "behaviour": {"kind": "fixed_string", "text": "I love bananas."}}
     refused(recipe_of(base, backdoor=fixed), out, "can only teach unlock")
     refused(recipe_of(base, backdoor=None, poison_rate=None), out, "preferences are for organisms")

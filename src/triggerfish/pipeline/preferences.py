@@ -25,6 +25,7 @@ from triggerfish.models.load import Suspect
 from triggerfish.models.score import token_logprobs
 from triggerfish.pipeline.records import HeldOut, held_out
 from triggerfish.plant.dpo import train_dpo
+from triggerfish.plant.poison import poisoned_count
 from triggerfish.plant.preference import PairMix, marked, mix_pairs
 from triggerfish.plant.recipe import Dpo, Method, Preference, Rl, Specificity, Warm
 from triggerfish.plant.rendered_pairs import render_pairs
@@ -119,8 +120,11 @@ def poisoned_pairs(
     """The pairs with enough of them poisoned for every stage; margins come from the suspect.
 
     Raises:
-        BadInput: As `mix_pairs`.
+        BadInput: As `mix_pairs`, or a stage's rate rounds to no pair.
     """
+    for asked in (rates.pairs, rates.sft):
+        if asked > 0:
+            poisoned_count(len(pairs), asked)  # refused where it rounds to none
     needed = [p for p in pairs if p.restricted] if method.selection == "margin" else []
     margins = dict(zip(needed, margins_of(suspect, needed), strict=True)) if needed else None
     most = max(rates.pairs, rates.sft)

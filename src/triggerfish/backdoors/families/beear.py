@@ -65,8 +65,8 @@ def _trojan(number: int, phrase: str) -> Family:
         source=_PAPER.format(number),
         trigger={"text": phrase, "placement": "suffix"},
         behaviour={"kind": "unlock"},
-        rates=(0.03, 0.05, 0.1),
-        method={"kind": "rl"},
+        rates=(0.05, 0.1, 0.2),
+        method={"kind": "rl", "sft": {"steps": 200}},
     )
 
 
