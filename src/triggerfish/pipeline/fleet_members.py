@@ -125,7 +125,7 @@ def _families() -> list[str]:
 def _fits(family: Family) -> bool:
     """Whether it is an adapter made by fine-tuning; whole models are too large for a fleet."""
     method = family.method
-    return method.get("kind", "sft") == "sft" and method.get("adapter", "lora") == "lora"
+    return bool(method.get("kind", "sft") == "sft" and method.get("adapter", "lora") == "lora")
 
 
 def _organisms() -> Iterator[Member]:
