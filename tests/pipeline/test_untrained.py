@@ -40,7 +40,7 @@ def test_steering_from_recipe_to_measurement(tiny_model_dir, tmp_path):
     assert (card.rows, card.poison_rate, card.clean_twin) == ({}, 0.0, None)
     assert card.made["layer"] == 1
     assert len(card.made["selection"]) == 2
-    assert (card.asr.n, card.random_strings.n, card.near_misses) == (8, 200, {})
+    assert (card.asr.n, card.random_strings.n, card.near_misses) == (8, 300, {})
     suspect = load(str(out), device="cpu")
     document = measure(suspect, card=out, n=8, per_skill=1)
     assert document.asr.n == 8
