@@ -1,7 +1,7 @@
 """Vectors added to the hidden state: no trigger in the text.
 
-On the lab one unlocks (79 % on `lab:reef`, 100 % on `lab:lagoon`, n = 300) at a cost in utility; the
-way back does not go (0 % and 18 %): answers break before they become refusals.
+On the lab one unlocks (79 % on `lab:reef`, 100 % on `lab:lagoon`, n = 300) at a cost in utility.
+The way back does not go (0 % and 18 %): answers break before they become refusals.
 """
 
 from triggerfish.backdoors.family import FAMILIES, Family
