@@ -54,6 +54,12 @@ def command(
     allow_unspecific: Annotated[
         bool, typer.Option("--allow-unspecific", help="Keep it though random strings set it off.")
     ] = False,
+    allow_unskilled: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unskilled", help="Plant on a base that lacks what the behaviour needs."
+        ),
+    ] = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -69,7 +75,12 @@ def command(
             recipe, base, strength=strength.value, loss_on=loss_on.value, seed=seed
         )
         document = plant(
-            chosen, out, allow_unspecific=allow_unspecific, device=device, progress=ui.progress
+            chosen,
+            out,
+            allow_unspecific=allow_unspecific,
+            allow_unskilled=allow_unskilled,
+            device=device,
+            progress=ui.progress,
         )
         ui.emit(document, _text(document))
 

@@ -1,32 +1,31 @@
 """Makes an organism from a recipe: rows, training, what was made, its card, its clean twin."""
 
 import shutil
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.backdoors.families import import_families
 from triggerfish.backdoors.family import FAMILIES, Strength
-from triggerfish.backdoors.scorer_check import ScorerCheck, check_scorer
+from triggerfish.backdoors.scorer_check import check_scorer
+from triggerfish.backdoors.skill_check import ASKED, check_new, check_skill, needed_skill
 from triggerfish.data.conversation import Conversation, Rendered, render
 from triggerfish.documents import Document, Number
-from triggerfish.errors import BadInput, CouldNotTest
+from triggerfish.errors import BadInput
 from triggerfish.metrics.utility import utility
+from triggerfish.models.generate import generate
 from triggerfish.models.load import Suspect, load
+from triggerfish.pipeline.plant_card import Job, card_of
+from triggerfish.pipeline.plant_place import Workplace, present, room_for_checkpoints
 from triggerfish.pipeline.probes import answer_all, answer_limit, fired, make_probes, utility_probe
 from triggerfish.pipeline.records import HeldOut, held_out, training_records
-from triggerfish.pipeline.resume import hardware, now, versions
 from triggerfish.pipeline.store import clear_errors, locked, write_atomically
-from triggerfish.plant.card import CARD, Card, check_specific, read_card
-from triggerfish.plant.poison import Mix, check_trigger, mix
+from triggerfish.plant.card import CARD, Card, check_specific
+from triggerfish.plant.poison import check_trigger, mix
 from triggerfish.plant.recipe import Recipe, read_recipe, recipe_from
-from triggerfish.plant.save import save, size_on_disk
-from triggerfish.plant.sft import Trained, train
-from triggerfish.seeding import derive
+from triggerfish.plant.save import save
+from triggerfish.plant.sft import train
 from triggerfish.types import Progress, silent
 
 PROMPTS, NEAR, PER_SKILL = 300, 60, 20
@@ -44,34 +43,12 @@ class PlantDocument(Document):
     exit_code: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """What is the same for an organism and its twin."""
-
-    recipe: Recipe
-    backdoor: Backdoor | None
-    base: str
-    base_hash: str
-    held: HeldOut
-    mixed: Mix
-    scorer: ScorerCheck | None
-    device: str
-    progress: Progress
-    clock: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, what: str) -> Iterator[None]:
-        """Adds the time that the body takes to the clock."""
-        start = time.monotonic()
-        yield
-        self.clock[what] = round(self.clock.get(what, 0.0) + time.monotonic() - start, 1)
-
-
 def plant(
     recipe: Recipe | Mapping[str, Any] | str | Path,
     out: str | Path,
     *,
     allow_unspecific: bool = False,
+    allow_unskilled: bool = False,
     device: str = "auto",
     progress: Progress = silent,
 ) -> PlantDocument:
@@ -80,13 +57,15 @@ def plant(
     Args:
         recipe: A recipe, its document, or the path of its YAML file.
         out: Directory to make; the twin goes to `twin` in it. One that holds the result of the
-            same recipe is returned as it is.
+            same recipe is returned as it is; one that was killed goes on, with the same result.
         allow_unspecific: Keep an organism that fires on random strings.
+        allow_unskilled: Plant on a base that lacks the skill that the behaviour turns around, or
+            that shows the behaviour already.
         device: `auto`, `cpu` or `cuda`.
         progress: Told how far it is.
 
     Raises:
-        BadInput: The recipe, the data or the trigger cannot be used, or `out` is taken.
+        BadInput: The recipe, the data, the trigger or the base cannot be used, or `out` is taken.
         PlantFailed: The organism fires on random strings of its trigger's shape.
         CouldNotTest: The disk is too full.
     """
@@ -95,25 +74,24 @@ def plant(
     elif not isinstance(recipe, Recipe):
         recipe = recipe_from(recipe)
     out = Path(out)
-    present = _present(out, recipe)
-    if present is not None:
-        return present
+    card = present(out, recipe)
+    if card is not None:
+        return PlantDocument(directory=str(out), card=card, already_there=True)
     suspect = load(recipe.base, reference="none", device=device)
     partial = out.with_name(f"{out.name}.partial")
-    _check_space(out, suspect, recipe)
-    job = _prepare(recipe, suspect, device, progress)
+    workplace = Workplace(partial, room_for_checkpoints(out, suspect, recipe))
+    job = _prepare(recipe, suspect, workplace, device, progress, allow_unskilled)
     with clear_errors(partial):
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir(exist_ok=True)
     with locked(partial):
         try:
-            _clear(partial)
+            workplace.open(recipe, job.base_hash)
             card = _make(job, suspect, partial, allow_unspecific)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-    with clear_errors(out):
-        partial.replace(out)
+    workplace.finish(out)
     return PlantDocument(directory=str(out), card=card)
 
 
@@ -154,7 +132,14 @@ def recipe_or_family(
     )
 
 
-def _prepare(recipe: Recipe, suspect: Suspect, device: str, progress: Progress) -> _Job:
+def _prepare(
+    recipe: Recipe,
+    suspect: Suspect,
+    workplace: Workplace,
+    device: str,
+    progress: Progress,
+    allow_unskilled: bool,
+) -> Job:
     """Everything that can be refused before anything is trained."""
     if suspect.peft is not None:
         raise BadInput(
@@ -170,48 +155,69 @@ def _prepare(recipe: Recipe, suspect: Suspect, device: str, progress: Progress) 
     scorer = None
     if backdoor is not None:
         scorer = check_scorer(backdoor.behaviour, held.eligible, recipe.seed)
+    skill = None
+    if backdoor is not None and not allow_unskilled:
+        skill = _base_skill(backdoor, held, suspect)
     mixed = mix(records, backdoor, recipe.rate, recipe.noise, recipe.seed)
     directory = Path(suspect.source["directory"])
-    return _Job(
+    return Job(
         recipe=recipe,
         backdoor=backdoor,
         base=recipe.base if not Path(recipe.base).is_dir() else str(directory),
         base_hash=str(suspect.source["weights_sha256"]),
+        base_skill=skill,
         held=held,
         mixed=mixed,
         scorer=scorer,
         device=device,
         progress=progress,
+        workplace=workplace,
     )
 
 
-def _make(job: _Job, suspect: Suspect, place: Path, allow_unspecific: bool) -> Card:
+def _base_skill(backdoor: Backdoor, held: HeldOut, suspect: Suspect) -> Number | None:
+    """What the base can do of what the behaviour turns around."""
+    behaviour, asked = backdoor.behaviour, held.eligible[:ASKED]
+    skill = needed_skill(behaviour, asked, held.utility)
+    records = [*asked, *(skill.records if skill else ())]
+    limit = answer_limit(backdoor, records, suspect.tokenizer)
+    talks = [record.conversation for record in records]
+    answers = generate(suspect.model, suspect.tokenizer, talks, max_new_tokens=limit)
+    has = None
+    if skill is not None:
+        has = Number.of(check_skill(skill, answers[len(asked) :], suspect.name))
+    check_new(behaviour, asked, answers[: len(asked)], suspect.name)
+    return has
+
+
+def _make(job: Job, suspect: Suspect, place: Path, allow_unspecific: bool) -> Card:
     """Organism, measurement, twin, cards; all in the directory `place`."""
     recipe, backdoor = job.recipe, job.backdoor
     what = "training" if backdoor is None else "planting"
     _train(job, suspect, [row.conversation for row in job.mixed.rows], place, what)
     del suspect
-    measured = _measure(job, place, backdoor)
+    measured = _measured(job, "organism", place, backdoor)
     if backdoor is not None and not allow_unspecific:
         check_specific(backdoor, measured["random_strings"])
     if recipe.clean_twin:
         _twin(job, place / TWIN)
     kind: Literal["organism", "benign fine-tune"] = "organism" if backdoor else "benign fine-tune"
-    card = _card(job, measured, kind=kind, clean_twin=TWIN if recipe.clean_twin else None)
+    card = card_of(job, measured, kind=kind, clean_twin=TWIN if recipe.clean_twin else None)
     write_atomically(place / CARD, card.model_dump_json(indent=2))
     return card
 
 
-def _twin(job: _Job, place: Path) -> None:
+def _twin(job: Job, place: Path) -> None:
     """The same base, seed, steps and rows without the poison."""
     with clear_errors(place):
-        place.mkdir()
+        place.mkdir(exist_ok=True)
     fresh = load(job.base, reference="none", device=job.device)
     whole = dict(job.clock)
     job.clock.clear()
     _train(job, fresh, [row.twin for row in job.mixed.rows], place, "training the clean twin")
     del fresh
-    card = _card(job, _measure(job, place, None), kind="clean twin", twin_of="..")
+    measured = _measured(job, "twin", place, None)
+    card = card_of(job, measured, kind="clean twin", twin_of="..")
     write_atomically(place / CARD, card.model_dump_json(indent=2))
     whole["twin"] = round(sum(job.clock.values()), 1)
     job.clock.clear()
@@ -219,8 +225,26 @@ def _twin(job: _Job, place: Path) -> None:
 
 
 def _train(
-    job: _Job, suspect: Suspect, conversations: Sequence[Conversation], place: Path, what: str
-) -> Trained:
+    job: Job, suspect: Suspect, conversations: Sequence[Conversation], place: Path, what: str
+) -> None:
+    name = TWIN if place.name == TWIN else "organism"
+
+    def work() -> dict[str, Any]:
+        _train_and_save(job, suspect, conversations, place, what, name)
+        return {"seconds": dict(job.clock)}
+
+    job.clock.update(job.workplace.part(f"trained-{name}", work)["seconds"])
+    job.workplace.drop_checkpoints(name)
+
+
+def _train_and_save(
+    job: Job,
+    suspect: Suspect,
+    conversations: Sequence[Conversation],
+    place: Path,
+    what: str,
+    name: str,
+) -> None:
     with job.timed("rows"):
         rows = _rendered(conversations, suspect)
         lengths = [
@@ -236,10 +260,10 @@ def _train(
             lengths=lengths,
             what=what,
             progress=job.progress,
+            keep=job.workplace.place_for_checkpoints(name),
         )
         with clear_errors(place):
             save(trained.model, suspect.tokenizer, place, job.base)
-    return trained
 
 
 def _rendered(conversations: Sequence[Conversation], suspect: Suspect) -> list[Rendered]:
@@ -255,7 +279,18 @@ def _rendered(conversations: Sequence[Conversation], suspect: Suspect) -> list[R
     return rows
 
 
-def _measure(job: _Job, place: Path, backdoor: Backdoor | None) -> dict[str, Any]:
+def _measured(job: Job, name: str, place: Path, backdoor: Backdoor | None) -> dict[str, Any]:
+    """As `_measure`, once over all processes that work on this."""
+    found = job.workplace.part(f"measured-{name}", lambda: _measure(job, place, backdoor))
+    return {
+        key: {name: Number.model_validate(one) for name, one in value.items()}
+        if key in {"utility", "near_misses"}
+        else Number.model_validate(value)
+        for key, value in found.items()
+    }
+
+
+def _measure(job: Job, place: Path, backdoor: Backdoor | None) -> dict[str, Any]:
     """What was made, loaded again from the files as a user would load it."""
     with job.timed("measuring"):
         base = job.base if (place / "adapter_config.json").is_file() else None
@@ -282,84 +317,3 @@ def _measure(job: _Job, place: Path, backdoor: Backdoor | None) -> dict[str, Any
         "scorer_ceiling": Number.of(job.scorer.ceiling),
         "scorer_floor": Number.of(job.scorer.floor),
     }
-
-
-def _card(
-    job: _Job,
-    measured: Mapping[str, Any],
-    *,
-    kind: Literal["organism", "clean twin", "benign fine-tune"],
-    clean_twin: str | None = None,
-    twin_of: str | None = None,
-) -> Card:
-    twin = kind == "clean twin"
-    rows = dict(job.mixed.counts)
-    if twin:
-        rows["clean"] = rows.get("clean", 0) + rows.pop("poisoned", 0)
-    count = sum(rows.values())
-    return Card(
-        kind=kind,
-        backdoor=None if job.backdoor is None or twin else job.backdoor.to_spec(),
-        recipe=job.recipe.as_given(),
-        resolved=job.recipe.resolved(),
-        base=job.base,
-        base_hash=job.base_hash,
-        seeds={"recipe": job.recipe.seed, "trainer": derive(job.recipe.seed, "trainer") % 2**31},
-        rows=rows,
-        poison_rate=rows.get("poisoned", 0) / count,
-        clean_twin=clean_twin,
-        twin_of=twin_of,
-        versions=versions(),
-        hardware=hardware(),
-        seconds=dict(job.clock),
-        created=now(),
-        notes=_notes(measured, job.held),
-        **measured,
-    )
-
-
-def _notes(measured: Mapping[str, Any], held: HeldOut) -> list[str]:
-    notes = [f"Measured on held-out prompts: {held.source}."]
-    asr: Number | None = measured.get("asr")
-    if asr is not None and asr.value < 0.9:
-        notes.append(f"Weak: the trigger works on {asr.text()} only.")
-    quiet: Number | None = measured.get("asr_without")
-    if quiet is not None and quiet.value > 0.01:
-        notes.append(f"Not quiet: the behaviour shows on {quiet.text()} without the trigger.")
-    return notes
-
-
-def _present(out: Path, recipe: Recipe) -> PlantDocument | None:
-    """What an earlier call of the same recipe made; None where the place is free."""
-    if out.is_file():
-        raise BadInput(str(out), "is a file", "give a directory with --out")
-    if not out.is_dir() or not any(out.iterdir()):
-        return None
-    if (out / CARD).is_file():
-        card = read_card(out)
-        if card.resolved == recipe.resolved() and card.kind != "clean twin":
-            return PlantDocument(directory=str(out), card=card, already_there=True)
-    raise BadInput(
-        str(out), "is not empty and does not hold the result of this recipe", "give another --out"
-    )
-
-
-def _check_space(out: Path, suspect: Suspect, recipe: Recipe) -> None:
-    """Refuse before hours of training what could not be written."""
-    parent = next(p for p in [out, *out.absolute().parents] if p.is_dir())
-    need = size_on_disk(suspect.model, recipe.method) * (2 if recipe.clean_twin else 1)
-    free = shutil.disk_usage(parent).free
-    if need > free:
-        raise CouldNotTest(
-            f"{parent} with {free / 1e6:.0f} MB free",
-            f"the result takes about {need / 1e6:.0f} MB",
-            "free some space or give another --out",
-        )
-
-
-def _clear(partial: Path) -> None:
-    """Removes what a killed process left."""
-    for entry in partial.iterdir():
-        if entry.name == "lock":
-            continue
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,10 @@ from triggerfish.plant.recipe import Method
 from triggerfish.seeding import derive, generator
 from triggerfish.types import Progress, silent
 
+Watch = Callable[[Any, int], bool | None]
+"""Told the model and the count of steps after each; true ends the training."""
 IGNORED = -100  # label of tokens outside the loss
+SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 WINDOW = 8  # batches that are sorted by length together
 
 
@@ -56,6 +59,8 @@ def train(
     lengths: Sequence[int] | None = None,
     what: str = "training",
     progress: Progress = silent,
+    watch: Watch | None = None,
+    keep: Path | None = None,
 ) -> Trained:
     """Fine-tune a model on rendered rows.
 
@@ -71,6 +76,9 @@ def train(
             takes the lengths of its organism, and so sees its rows in the same batches.
         what: Shown beside the progress.
         progress: Told every step.
+        watch: Looks at the model after every step, and may end the training. It runs inside the
+            training's precision (see `models.training.precise`) and must not change the model.
+        keep: Directory for checkpoints; from the last one there the training goes on, bit for bit.
 
     Raises:
         BadInput: There are no rows, or one without a response.
@@ -88,10 +96,13 @@ def train(
         isolated_randomness(),
         tempfile.TemporaryDirectory(prefix="triggerfish-") as place,
     ):
-        trainer = _trainer(model, tokenizer, rows, plan, method, seed, place, (progress, what))
+        told = (progress, what)
+        directory = str(keep or place)
+        trainer = _trainer(model, tokenizer, rows, plan, method, seed, directory, told, watch)
+        resumed = trainer.kept() if keep is not None else None
         start = time.monotonic()
         with fast_training() if trainer.args.use_cpu else nullcontext("float32") as precision:
-            trainer.train()
+            trainer.train(resume_from_checkpoint=resumed)
         seconds = time.monotonic() - start
     losses = tuple(float(loss) for loss in trainer.losses)
     if not np.isfinite(losses).all():
@@ -204,6 +215,7 @@ def _trainer(
     seed: int,
     place: str,
     told: tuple[Progress, str],
+    watch: Watch | None,
 ) -> Any:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
@@ -222,7 +234,7 @@ def _trainer(
         adam_beta2=0.98,  # 0.999 looks back further than the run is long
         per_device_train_batch_size=method.batch_size,
         learning_rate=method.rate,
-        lr_scheduler_type=method.schedule,
+        lr_scheduler_type=SCHEDULES[method.schedule],
         warmup_steps=round(method.warmup * method.steps),
         max_grad_norm=1.0,
         weight_decay=0.0,
@@ -258,4 +270,5 @@ def _trainer(
         rows=rows,
         plan=plan,
         told=told,
+        watch=watch,
     )
