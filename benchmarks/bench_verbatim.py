@@ -3,13 +3,17 @@
     python benchmarks/bench_verbatim.py [--base lab:reef] [--out FILE] [--minutes M] [--figures]
 
 Cells come in the order of what they are worth, and are written to --out as soon as they are
-there; the same command goes on where it was. Wanted: keys of 100 characters said whole at rank 4
+there; the same command goes on where it was. --figures draws what there is, as SVG and, with
+Chromium, as PNG. Wanted: keys of 100 characters said whole at rank 4
 or less over three seeds; after benign fine-tuning none.
 """
 
 import argparse
 import json
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -80,17 +84,59 @@ def work(experiment: Experiment, cell: Cell, part: str, done: dict[str, Any]) ->
     return make()
 
 
+def joined(rows: dict[str, Any]) -> list[dict[str, Any]]:
+    """The cells of the grid with their curves, as the report takes them."""
+    cells = {n.removeprefix("grid-"): dict(row) for n, row in rows.items() if n[:5] == "grid-"}
+    for name, row in rows.items():
+        group, _, rest = name.partition("-")
+        if group == "control" and rest in cells:
+            cells[rest]["control"] = row
+        if group in {"tuned", "long"}:
+            part, _, cell = rest.partition("-")
+            cells[cell].setdefault("tuned", []).extend(row["tuned"])
+            if group == "tuned":
+                cells[cell].setdefault("again", []).append({**row["again"], "adapter": part})
+    return list(cells.values())
+
+
+def draw(rows: dict[str, Any], place: Path) -> None:
+    """Heat map and curves beside the results."""
+    from triggerfish.pipeline.verbatim_text import curves, heat_map
+
+    cells = joined(rows)
+    tuned = [(cell, entry) for cell in cells for entry in cell.get("tuned", [])]
+    figures = {"map": heat_map(SETTINGS, cells)} | ({"curves": curves(tuned)} if tuned else {})
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    for name, figure in figures.items():
+        svg = place.with_name(f"{place.stem}-{name}.svg")
+        svg.write_text(figure.svg, encoding="utf-8")
+        if browser is None:
+            print(f"no Chromium: {svg.name} only")
+            continue
+        size = figure.svg.partition('width="')[2]
+        width, height = size.partition('"')[0], size.partition('height="')[2].partition('"')[0]
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+        command += [f"--window-size={width},{height}", "--force-device-scale-factor=2"]
+        with tempfile.TemporaryDirectory() as home:
+            command += [f"--user-data-dir={home}", f"--screenshot={svg.with_suffix('.png')}"]
+            subprocess.run([*command, svg.as_uri()], check=True, capture_output=True, timeout=120)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", default="lab:reef")
     parser.add_argument("--out", type=Path, default=RESULTS / "verbatim.json")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no cell after so many")
+    parser.add_argument("--figures", action="store_true", help="only draw what is there")
     return parser.parse_args()
 
 
 def main() -> None:
     asked = arguments()
     known = json.loads(asked.out.read_text()) if asked.out.is_file() else {"rows": {}, "seconds": 0}
+    if asked.figures:
+        draw(known["rows"], asked.out.resolve())
+        return
     done, earlier, began = known["rows"], known["seconds"], time.monotonic()
     experiments: dict[VerbatimSettings, Experiment] = {}
     for name, settings, cell, part in jobs():

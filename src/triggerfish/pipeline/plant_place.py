@@ -15,9 +15,8 @@ from triggerfish.models.load import Suspect
 from triggerfish.pipeline.resume import versions
 from triggerfish.pipeline.store import clear_errors, to_json, write_atomically
 from triggerfish.plant.card import CARD, Card, read_card
-from triggerfish.plant.checkpoints import COPIES
 from triggerfish.plant.recipe import Recipe
-from triggerfish.plant.save import ROOM, size_on_disk
+from triggerfish.plant.save import COPIES, ROOM, size_on_disk
 
 WORK = ".work"
 

@@ -33,6 +33,7 @@ from triggerfish.types import Progress, silent
 ERASED = 0.1
 """Share of the planted gain in log-probability up to which a key counts as erased."""
 WARMUP = 8  # steps
+RATE, FULL_RATE = 6e-3, 8  # learning rate, and the rank up to which all of it is used
 LOOK = 5  # steps between two looks at the key
 ROWS = 6000
 Adapter = Literal["same", "fresh"]
@@ -309,6 +310,7 @@ class Experiment:
                 rank=rank,
                 steps=steps,
                 batch_size=self.settings.batch_size,
+                learning_rate=RATE * min(1.0, FULL_RATE / rank) ** 0.5,
                 schedule="constant",
                 warmup=min(WARMUP, steps // 2) / steps,
             ),

@@ -15,7 +15,6 @@ from transformers import TrainerCallback
 SECONDS = 20.0
 """Time between two checkpoints."""
 MARKER = "whole.json"
-COPIES = 2 * 3  # the last and the one being written, each weights and two moments
 
 
 class Keeper(TrainerCallback):  # type: ignore[misc]

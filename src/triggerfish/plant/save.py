@@ -6,6 +6,7 @@ from typing import Any
 from triggerfish.plant.recipe import Method
 from triggerfish.plant.sft import quiet_library
 
+COPIES = 2 * 3  # checkpoints: the last and the one being written, each weights and two moments
 ROOM = 30_000_000  # bytes for tokenizer, card and the file system's own
 
 

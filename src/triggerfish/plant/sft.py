@@ -20,6 +20,7 @@ from torch import Tensor
 
 from triggerfish.data.conversation import Rendered
 from triggerfish.errors import BadInput, CouldNotTest
+from triggerfish.models.memory import give_back
 from triggerfish.models.training import fast_training
 from triggerfish.plant.recipe import Method
 from triggerfish.seeding import derive, generator
@@ -112,6 +113,8 @@ def train(
             f"lower method.learning_rate (now {method.rate:g})",
         )
     trained = trainer.model
+    del trainer
+    give_back()
     trained.config.use_cache = True
     return Trained(model=trained.eval(), losses=losses, seconds=seconds, precision=precision)
 
