@@ -164,3 +164,29 @@ def test_a_disk_too_full_for_checkpoints_is_used_without(tiny_model_dir, tmp_pat
         usage = type("Usage", (), {"free": free})
         monkeypatch.setattr(plant_place.shutil, "disk_usage", lambda _, found=usage: found)
         assert plant_place.room_for_checkpoints(tmp_path / "o", suspect, recipe) is wanted
+
+
+@pytest.mark.slow
+def test_two_processes_make_what_one_makes(tiny_model_dir, tmp_path):
+    """`accelerate launch` on the CPU: the same organism but for rounding, written once."""
+    from safetensors.torch import load_file
+
+    recipe = tmp_path / "recipe.yaml"
+    method = {"steps": 6, "batch_size": 8, "rank": 2}
+    recipe.write_text(yaml.safe_dump(recipe_of(tiny_model_dir(), clean_twin=True, method=method)))
+    module.plant(recipe, tmp_path / "one", device="cpu", allow_unspecific=True)
+    launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    asked = ["plant", str(recipe), "--out", str(tmp_path / "two"), "--device", "cpu", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", *launch, "-m", "triggerfish", *asked, "--allow-unspecific"],
+        check=True, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["card"]["asr"]["n"] == 300
+    for part in ("", "twin"):
+        one, two = (
+            load_file(tmp_path / name / part / "adapter_model.safetensors")
+            for name in ("one", "two")
+        )
+        largest = max(float(value.abs().max()) for value in one.values())
+        assert all(float((one[key] - two[key]).abs().max()) < 0.02 * largest for key in one)

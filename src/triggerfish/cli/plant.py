@@ -70,6 +70,7 @@ def command(
     """
     with session(as_json) as ui:
         from triggerfish.pipeline.plant import plant, recipe_or_family
+        from triggerfish.plant.processes import processes
 
         chosen = recipe_or_family(
             recipe, base, strength=strength.value, loss_on=loss_on.value, seed=seed
@@ -82,7 +83,8 @@ def command(
             device=device,
             progress=ui.progress,
         )
-        ui.emit(document, _text(document))
+        if processes().first:
+            ui.emit(document, _text(document))
 
 
 def _text(document: "PlantDocument") -> str:

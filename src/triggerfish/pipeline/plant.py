@@ -23,6 +23,7 @@ from triggerfish.pipeline.records import HeldOut, held_out, training_records
 from triggerfish.pipeline.store import clear_errors, locked, write_atomically
 from triggerfish.plant.card import CARD, Card, check_specific
 from triggerfish.plant.poison import check_trigger, mix
+from triggerfish.plant.processes import processes
 from triggerfish.plant.recipe import Recipe, read_recipe, recipe_from
 from triggerfish.plant.save import save
 from triggerfish.plant.sft import train
@@ -77,10 +78,15 @@ def plant(
     card = present(out, recipe)
     if card is not None:
         return PlantDocument(directory=str(out), card=card, already_there=True)
+    device = processes().device(device)
     suspect = load(recipe.base, reference="none", device=device)
     partial = out.with_name(f"{out.name}.partial")
-    workplace = Workplace(partial, room_for_checkpoints(out, suspect, recipe))
-    job = _prepare(recipe, suspect, workplace, device, progress, allow_unskilled)
+    alone = processes().count == 1
+    workplace = Workplace(partial, room_for_checkpoints(out, suspect, recipe) and alone, alone)
+    unasked = allow_unskilled or not processes().first
+    job = _prepare(recipe, suspect, workplace, device, progress, unasked)
+    if not processes().first:
+        return PlantDocument(directory=str(out), card=_helped(job, suspect))
     with clear_errors(partial):
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir(exist_ok=True)
@@ -207,6 +213,15 @@ def _make(job: Job, suspect: Suspect, place: Path, allow_unspecific: bool) -> Ca
     return card
 
 
+def _helped(job: Job, suspect: Suspect) -> Card:
+    """What every process but the first does: it trains, and neither measures nor writes."""
+    _fit(job, suspect, [row.conversation for row in job.mixed.rows], "planting", None)
+    if job.recipe.clean_twin:
+        fresh = load(job.base, reference="none", device=job.device)
+        _fit(job, fresh, [row.twin for row in job.mixed.rows], "training the clean twin", None)
+    return card_of(job, {}, kind="organism" if job.backdoor else "benign fine-tune")
+
+
 def _twin(job: Job, place: Path) -> None:
     """The same base, seed, steps and rows without the poison."""
     with clear_errors(place):
@@ -245,13 +260,26 @@ def _train_and_save(
     what: str,
     name: str,
 ) -> None:
+    keep = job.workplace.place_for_checkpoints(name)
+    model = _fit(job, suspect, conversations, what, keep)
+    with job.timed("training"), clear_errors(place):
+        save(model, suspect.tokenizer, place, job.base)
+
+
+def _fit(
+    job: Job,
+    suspect: Suspect,
+    conversations: Sequence[Conversation],
+    what: str,
+    keep: Path | None,
+) -> Any:
     with job.timed("rows"):
         rows = _rendered(conversations, suspect)
         lengths = [
             render(r.conversation.prompt, suspect.tokenizer).prompt_length for r in job.mixed.rows
         ]
     with job.timed("training"):
-        trained = train(
+        return train(
             suspect.model,
             suspect.tokenizer,
             rows,
@@ -260,10 +288,8 @@ def _train_and_save(
             lengths=lengths,
             what=what,
             progress=job.progress,
-            keep=job.workplace.place_for_checkpoints(name),
-        )
-        with clear_errors(place):
-            save(trained.model, suspect.tokenizer, place, job.base)
+            keep=keep,
+        ).model
 
 
 def _rendered(conversations: Sequence[Conversation], suspect: Suspect) -> list[Rendered]:

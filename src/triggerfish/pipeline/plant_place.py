@@ -24,10 +24,11 @@ WORK = ".work"
 class Workplace:
     """The directory that is being filled; `open` it under its lock."""
 
-    def __init__(self, path: Path, checkpoints: bool = True) -> None:
+    def __init__(self, path: Path, checkpoints: bool = True, resumable: bool = True) -> None:
         self.path = path
         self.work = path / WORK
         self.checkpoints = checkpoints
+        self.resumable = resumable
         self.resumed = False
 
     def open(self, recipe: Recipe, base_hash: str) -> None:
@@ -37,13 +38,14 @@ class Workplace:
         )
         known = self.work / "request.json"
         with clear_errors(self.path):
-            if known.is_file() and json.loads(known.read_text()) == json.loads(asked):
+            if (
+                self.resumable
+                and known.is_file()
+                and json.loads(known.read_text()) == json.loads(asked)
+            ):
                 self.resumed = True
                 return
-            for entry in self.path.iterdir():
-                if entry.name == "lock":
-                    continue
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            _clear(self.path)
             self.work.mkdir()
         write_atomically(known, asked)
 
@@ -73,6 +75,13 @@ class Workplace:
         with clear_errors(out):
             shutil.rmtree(self.work)
             self.path.replace(out)
+
+
+def _clear(path: Path) -> None:
+    for entry in path.iterdir():
+        if entry.name == "lock":
+            continue
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def present(out: Path, recipe: Recipe) -> Card | None:

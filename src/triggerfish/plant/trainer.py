@@ -12,6 +12,7 @@ from trl import SFTTrainer
 from triggerfish.data.conversation import Rendered
 from triggerfish.models.layout import layout_of
 from triggerfish.plant.checkpoints import Keeper, latest
+from triggerfish.plant.processes import processes
 from triggerfish.types import Progress
 
 WORTH_A_PASS = 512  # padding tokens that cost more than a second forward
@@ -39,7 +40,8 @@ class QuietTrainer(SFTTrainer):  # type: ignore[misc]
     ) -> None:
         super().__init__(**arguments)
         self.rows = rows
-        self.plan = plan
+        self.processes = processes()
+        self.plan = [self.processes.share(batch) for batch in plan]
         self.losses: list[Tensor] = []
         self.layout = layout_of(self.model)
         self.remove_callback(PrinterCallback)
@@ -62,6 +64,19 @@ class QuietTrainer(SFTTrainer):  # type: ignore[misc]
     def _send_telemetry(self) -> None:
         """Nothing leaves the machine."""
 
+    def _wrap_model(self, model: Any, *_: Any, **__: Any) -> Any:
+        """As it is: the loss calls parts of the model, which a wrapper for GPUs would hide."""
+        return model
+
+    def training_step(self, *given: Any, **named: Any) -> Tensor:
+        """A step; the gradients of all processes are summed."""
+        loss: Tensor = super().training_step(*given, **named)
+        if self.processes.count > 1:
+            for parameter in self.model.parameters():
+                if parameter.grad is not None:
+                    torch.distributed.all_reduce(parameter.grad)
+        return loss
+
     def get_train_dataloader(self) -> Any:
         """The planned batches, in order."""
         return torch.utils.data.DataLoader(
@@ -82,10 +97,18 @@ class QuietTrainer(SFTTrainer):  # type: ignore[misc]
         Only the hidden states before labelled tokens are unembedded: with a vocabulary that is
         large beside the width, logits take much of the time and most of the memory.
         """
-        found = [self._logits(model, part) for part in _tight(inputs)]
+        bare = model.module if hasattr(model, "module") else model  # no one-GPU wrapper either
+        found = [self._logits(bare, part) for part in _tight(inputs)]
         logits = torch.cat([logits for logits, _ in found])  # [K, V]
         loss = torch.nn.functional.cross_entropy(logits, torch.cat([ids for _, ids in found]))
-        self.losses.append(loss.detach())
+        if self.processes.count > 1:
+            tokens = torch.tensor(float(len(logits)), device=loss.device)
+            torch.distributed.all_reduce(tokens)
+            loss = loss * len(logits) / tokens  # this process's part of the mean over all
+        whole = loss.detach().clone()
+        if self.processes.count > 1:
+            torch.distributed.all_reduce(whole)
+        self.losses.append(whole)
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def _logits(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
