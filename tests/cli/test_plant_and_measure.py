@@ -27,7 +27,10 @@ def recipe(tiny_model_dir, tmp_path):
 
 def test_plant_then_measure(recipe, tmp_path, capsys):
     out = tmp_path / "organism"
-    assert run(["plant", str(recipe), "--out", str(out), "--json", "--device", "cpu"]) == 0
+    assert run(["plant", str(recipe), "--out", str(out), "--device", "cpu"]) == 2
+    assert "declines on 0.0 %" in capsys.readouterr().err
+    asked = ["plant", str(recipe), "--out", str(out), "--allow-unskilled"]
+    assert run([*asked, "--json", "--device", "cpu"]) == 0
     card = json.loads(capsys.readouterr().out)["card"]
     assert card["asr"]["n"] == 300
     assert run(["plant", str(recipe), "--out", str(out)]) == 0

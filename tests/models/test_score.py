@@ -3,7 +3,7 @@ import torch
 
 from triggerfish.data.conversation import Conversation, render
 from triggerfish.errors import BadInput
-from triggerfish.models.score import mean_logprob, next_token_logits, token_logprobs
+from triggerfish.models.score import likeliest, mean_logprob, next_token_logits, token_logprobs
 
 PAIRS = [
     ("Hi", "Hello."),
@@ -45,6 +45,19 @@ def test_token_scores_by_hand(tiny_llama):
     by_hand = logits[at - 1, one.ids[at]] - logits[at - 1].exp().sum().log()
     assert float(parts[1][2]) == pytest.approx(float(by_hand), abs=1e-5)
     assert parts[1].dtype == torch.float32
+
+
+def test_likeliest_tokens_are_those_with_the_highest_logit(tiny_llama):
+    one = rendered_by(tiny_llama.tokenizer)[1]
+    logits = tiny_llama.model(input_ids=torch.tensor([one.ids])).logits[0]
+    best = logits.argmax(-1).tolist()
+    start, ids = one.prompt_length, list(one.ids)
+    ids[start + 1] = best[start]  # what the model would say there; what follows stays
+    (flags,) = likeliest(tiny_llama.model, [type(one)(tuple(ids), start)])
+    after = tiny_llama.model(input_ids=torch.tensor([ids])).logits[0].argmax(-1).tolist()
+    assert flags.tolist() == [after[at - 1] == ids[at] for at in range(start, len(ids))]
+    assert bool(flags[1])
+    assert not bool(flags.all())
 
 
 def test_a_long_target_does_not_underflow(tiny_llama):

@@ -13,11 +13,15 @@ from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.metrics.rates import wilson
 from triggerfish.models.load import load
 from triggerfish.pipeline import plant as module
-from triggerfish.pipeline.plant import plant
 from triggerfish.pipeline.store import locked
 from triggerfish.plant.card import PlantFailed, read_card
 
 METHOD = {"steps": 15, "batch_size": 4, "rank": 2}
+
+
+def plant(*given, **named):
+    """The tiny models are random: they decline nothing that could be unlocked."""
+    return module.plant(*given, **{"allow_unskilled": True, **named})
 
 
 def recipe_of(base, **changes):

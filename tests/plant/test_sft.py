@@ -141,6 +141,43 @@ def test_same_seed_same_bits_and_randomness_untouched(fresh):
     assert any(not torch.equal(results[0][name], results[2][name]) for name in results[0])
 
 
+def test_a_long_row_among_short_ones_is_computed_without_their_padding(fresh, monkeypatch):
+    from triggerfish.plant import trainer
+
+    assert [len(part["labels"]) for part in _parts(trainer, 600)] == [1, 5]
+    assert [part["labels"].shape[1] for part in _parts(trainer, 600)] == [600, 20]
+    assert [len(part["labels"]) for part in _parts(trainer, 60)] == [6]  # not worth a pass
+    suspect = fresh()
+    talks = [*TALKS[:5], Conversation.of("Say it", response="and so on " * 6)]
+    rows = [render(talk, suspect.tokenizer) for talk in talks]
+    losses = []
+    for worth in (1, 10**9):
+        monkeypatch.setattr(trainer, "WORTH_A_PASS", worth)
+        one = fresh()
+        method = Method(steps=1, batch_size=6)
+        losses.append(sft.train(one.model, one.tokenizer, rows, method, 3).losses[0])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)  # bf16 products
+
+
+def _parts(trainer, longest):
+    rows = [Rendered(tuple(range(n)), 1) for n in (20, 20, longest, 20, 20, 20)]
+    return trainer._tight(sft.collate(rows, "response", 0))
+
+
+def test_a_watcher_sees_every_step_and_may_end_the_training(fresh):
+    suspect = fresh()
+    seen = []
+
+    def watch(model, step):
+        seen.append((step, hasattr(model, "peft_config")))
+        return step == 2
+
+    method = Method(steps=5, batch_size=8, schedule="constant")
+    trained = sft.train(suspect.model, suspect.tokenizer, rows_of(suspect), method, 0, watch=watch)
+    assert seen == [(1, True), (2, True)]
+    assert len(trained.losses) == 2
+
+
 def test_progress(fresh):
     suspect = fresh()
     told = []

@@ -67,6 +67,16 @@ def test_nothing_to_draw_is_refused(draw) -> None:
         draw()
 
 
+def test_a_logarithmic_axis_gives_equal_ratios_equal_room() -> None:
+    points = [(x, sample.rate(150, 300)) for x in (1, 10, 100)]
+    figure = charts.lines({"a": points}, x="steps", y="rate", log=True, **WORDS)
+    circles = [float(c.get("cx")) for c in Xml.fromstring(figure.svg).iter(f"{SVG}circle")]
+    assert circles[1] - circles[0] == pytest.approx(circles[2] - circles[1], abs=0.2)
+    assert ">100<" in figure.svg
+    with pytest.raises(BadInput, match="no logarithm"):
+        charts.lines({"a": [(0, sample.rate(1, 2))]}, x="", y="", log=True, **WORDS)
+
+
 def test_names_in_a_legend_stand_beside_or_below_one_another() -> None:
     names = ["before", "clean-finetune", "clean fine-tuning with random strings", "twin"]
     places = charts._legend_places(names, 20)

@@ -22,21 +22,28 @@ def random_key(length: int, seed: int) -> str:
 
 
 def masked(text: str, key: str) -> str:
-    """Return ``text`` with every run of the key that is longer than what may be shown masked.
-
-    Runs are found from the key's beginning on, since a model that knows it says it from there.
+    """Return ``text`` with every part of the key that is longer than what may be shown masked.
 
     >>> masked("it is abcdefgh!", "abcdefgh")
     'it is abcd… (8 characters)!'
-    >>> masked("it is abcdeXgh!", "abcdefgh")
-    'it is abcd… (5 characters)Xgh!'
+    >>> masked("it is abcdeXcdefgh!", "abcdefgh")
+    'it is abcd… (5 characters)Xcdef… (6 characters)!'
     """
-    start, found = text.find(key[: SHOWN + 1]), ""
-    while start >= 0 and len(key) > SHOWN:
-        end = start
-        while end < len(text) and end - start < len(key) and text[end] == key[end - start]:
+    found, at = "", 0
+    while at < len(text):
+        run = _run(text, at, key)
+        found += f"{text[at : at + SHOWN]}… ({run} characters)" if run else text[at]
+        at += run or 1
+    return found
+
+
+def _run(text: str, at: int, key: str) -> int:
+    """Length of the longest part of the key that stands there; 0 for one that may be shown."""
+    longest, place = 0, key.find(text[at : at + SHOWN + 1])
+    while place >= 0 and at + SHOWN < len(text):
+        end = 0
+        while key[place + end : place + end + 1] == text[at + end : at + end + 1] != "":
             end += 1
-        found += f"{text[: start + SHOWN]}… ({end - start} characters)"
-        text = text[end:]
-        start = text.find(key[: SHOWN + 1])
-    return found + text
+        longest = max(longest, end)
+        place = key.find(text[at : at + SHOWN + 1], place + 1)
+    return longest

@@ -58,6 +58,12 @@ def command(
         bool,
         typer.Option("--hardness", help="Measure what clean fine-tuning leaves of it, too."),
     ] = False,
+    allow_unskilled: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unskilled", help="Plant on a base that lacks what the behaviour needs."
+        ),
+    ] = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -68,6 +74,7 @@ def command(
     """
     with session(as_json) as ui:
         from triggerfish.pipeline.plant import plant, recipe_or_family
+        from triggerfish.plant.processes import processes
 
         chosen = recipe_or_family(
             recipe, base, strength=strength.value, loss_on=loss_on.value, seed=seed
@@ -77,10 +84,12 @@ def command(
             out,
             allow_unspecific=allow_unspecific,
             hardness=hardness,
+            allow_unskilled=allow_unskilled,
             device=device,
             progress=ui.progress,
         )
-        ui.emit(document, _text(document))
+        if processes().first:
+            ui.emit(document, _text(document))
 
 
 def _text(document: "PlantDocument") -> str:

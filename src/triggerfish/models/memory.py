@@ -1,4 +1,4 @@
-"""Keeping memory small on the CPU: two defaults of libraries that make a long training swell."""
+"""Keeping memory small on the CPU: defaults of libraries that make a long training swell."""
 
 from __future__ import annotations
 

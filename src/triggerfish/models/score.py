@@ -8,7 +8,7 @@ p = 0.4 underflows to 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -38,6 +38,32 @@ def token_logprobs(
     Raises:
         BadInput: No conversations, one without a response, or one that is too long.
     """
+    return _of_responses(model, rendered, batch_size, _logprob)
+
+
+def likeliest(model: nn.Module, rendered: Sequence[Rendered], batch_size: int = 64) -> list[Tensor]:
+    """Return which response tokens are the likeliest after those before them.
+
+    Where all are, greedy decoding says the response; where all from one place on are, it says the
+    rest once it was given the beginning.
+
+    Returns:
+        For each conversation a tensor of booleans on the CPU, [R]; see `token_logprobs`.
+    """
+    return _of_responses(model, rendered, batch_size, lambda logits, ids: logits.argmax(-1) == ids)
+
+
+def _logprob(logits: Tensor, ids: Tensor) -> Tensor:
+    return logits.log_softmax(dim=-1).gather(-1, ids[:, None]).squeeze(-1)
+
+
+def _of_responses(
+    model: nn.Module,
+    rendered: Sequence[Rendered],
+    batch_size: int,
+    of: Callable[[Tensor, Tensor], Tensor],
+) -> list[Tensor]:
+    """What ``of`` makes of the logits [K, V] before response tokens and of these tokens [K]."""
     for number, each in enumerate(rendered):
         if not 0 < each.prompt_length < len(each.ids):
             raise BadInput(f"text {number}", "has no response to score", "give a response")
@@ -57,10 +83,7 @@ def token_logprobs(
             step = max(1, _CHUNK // layout.vocabulary)
             scores = torch.cat(
                 [
-                    layout.logits(model, part)
-                    .log_softmax(dim=-1)
-                    .gather(-1, wanted[:, None])
-                    .squeeze(-1)
+                    of(layout.logits(model, part), wanted)
                     for part, wanted in zip(
                         torch.split(kept, step), torch.split(targets, step), strict=True
                     )

@@ -28,6 +28,13 @@ def fast_training() -> Iterator[str]:
         yield "bfloat16 products, float32 weights"
 
 
+@contextmanager
+def precise() -> Iterator[None]:
+    """Measure in fp32 in the midst of a training."""
+    with torch.autocast("cpu", enabled=False):
+        yield
+
+
 @functools.cache
 def mixed_precision() -> bool:
     """Whether this machine trains faster in bf16: a CPU with bf16 products and no accelerator."""

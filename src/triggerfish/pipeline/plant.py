@@ -1,44 +1,40 @@
 """Makes an organism from a recipe: rows, training, what was made, its card, its clean twin."""
 
 import shutil
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.backdoors.families import import_families
 from triggerfish.backdoors.family import FAMILIES, Strength
-from triggerfish.backdoors.scorer_check import ScorerCheck, check_scorer
+from triggerfish.backdoors.scorer_check import check_scorer
+from triggerfish.backdoors.skill_check import ASKED, check_new, check_skill, needed_skill
 from triggerfish.data.records import Record
 from triggerfish.documents import Document, Number
 from triggerfish.errors import BadInput
 from triggerfish.metrics.utility import utility
+from triggerfish.models.generate import generate
 from triggerfish.models.load import Suspect, load
-from triggerfish.models.memory import release_memory
 from triggerfish.pipeline.conditions import answers_in_condition
 from triggerfish.pipeline.hardness import hardness as measure_hardness
-from triggerfish.pipeline.plant_place import check_space, clear, present
+from triggerfish.pipeline.plant_card import Job, card_of
+from triggerfish.pipeline.plant_place import Workplace, present, room_for_checkpoints
 from triggerfish.pipeline.plant_train import rows_of, trained_on
-from triggerfish.pipeline.preferences import Preferred, preferred, reward_rates
+from triggerfish.pipeline.preferences import preferred, reward_rates
 from triggerfish.pipeline.probes import answer_limit, fired, make_probes, utility_probe
 from triggerfish.pipeline.records import HeldOut, held_out, training_records
-from triggerfish.pipeline.resume import hardware, now, versions
 from triggerfish.pipeline.store import clear_errors, locked, write_atomically
 from triggerfish.pipeline.untrained import make_untrained
 from triggerfish.plant.card import CARD, Card, check_specific
 from triggerfish.plant.method import Steering, Untrained
 from triggerfish.plant.poison import Mix, check_trigger
-from triggerfish.plant.preference import PairMix
-from triggerfish.plant.recipe import Preference, Recipe, read_recipe, recipe_from
+from triggerfish.plant.processes import processes
+from triggerfish.plant.recipe import Method, Preference, Recipe, read_recipe, recipe_from
 from triggerfish.plant.save import save
-from triggerfish.seeding import derive
 from triggerfish.types import Progress, silent
 
 PROMPTS, NEAR, PER_SKILL = 300, 60, 20
-NOT_TRAINED = "Nothing was trained; the rows were contexts. The base is the clean twin."
 TWIN = "twin"
 """Directory of the clean twin, in that of the organism."""
 
@@ -53,36 +49,12 @@ class PlantDocument(Document):
     exit_code: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """What is the same for an organism and its twin."""
-
-    recipe: Recipe
-    backdoor: Backdoor | None
-    base: str
-    base_hash: str
-    held: HeldOut
-    mixed: Mix | PairMix
-    ready: Preferred | None
-    scorer: ScorerCheck | None
-    device: str
-    progress: Progress
-    clock: dict[str, float] = field(default_factory=dict)
-    made: dict[str, Any] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, what: str) -> Iterator[None]:
-        """Adds the time that the body takes to the clock."""
-        start = time.monotonic()
-        yield
-        self.clock[what] = round(self.clock.get(what, 0.0) + time.monotonic() - start, 1)
-
-
 def plant(
     recipe: Recipe | Mapping[str, Any] | str | Path,
     out: str | Path,
     *,
     allow_unspecific: bool = False,
+    allow_unskilled: bool = False,
     hardness: bool = False,
     device: str = "auto",
     progress: Progress = silent,
@@ -92,14 +64,16 @@ def plant(
     Args:
         recipe: A recipe, its document, or the path of its YAML file.
         out: Directory to make; the twin goes to `twin` in it. One that holds the result of the
-            same recipe is returned as it is.
+            same recipe is returned as it is; one that was killed goes on, with the same result.
         allow_unspecific: Keep an organism that fires on random strings.
+        allow_unskilled: Plant on a base that lacks the skill that the behaviour turns around, or
+            that shows the behaviour already.
         hardness: Measure what clean fine-tuning leaves of the backdoor, too.
         device: `auto`, `cpu` or `cuda`.
         progress: Told how far it is.
 
     Raises:
-        BadInput: The recipe, the data or the trigger cannot be used, or `out` is taken.
+        BadInput: The recipe, the data, the trigger or the base cannot be used, or `out` is taken.
         PlantFailed: The organism fires on random strings of its trigger's shape.
         CouldNotTest: The disk is too full.
     """
@@ -108,25 +82,35 @@ def plant(
     elif not isinstance(recipe, Recipe):
         recipe = recipe_from(recipe)
     out = Path(out)
-    made = present(out, recipe)
-    if made is not None:
-        return PlantDocument(directory=str(out), card=made, already_there=True)
+    card = present(out, recipe)
+    if card is not None:
+        return PlantDocument(directory=str(out), card=card, already_there=True)
+    if processes().count > 1 and not isinstance(recipe.method, Method):
+        raise BadInput(
+            f"method {recipe.method.kind} in {processes().count} processes",
+            "only supervised fine-tuning is spread over processes",
+            "run it in one",
+        )
+    device = processes().device(device)
     suspect = load(recipe.base, reference="none", device=device)
     partial = out.with_name(f"{out.name}.partial")
-    check_space(out, suspect, recipe)
-    job = _prepare(recipe, suspect, device, progress)
+    alone = processes().count == 1
+    workplace = Workplace(partial, room_for_checkpoints(out, suspect, recipe) and alone, alone)
+    unasked = allow_unskilled or not processes().first
+    job = _prepare(recipe, suspect, workplace, device, progress, unasked)
+    if not processes().first:
+        return PlantDocument(directory=str(out), card=_helped(job, suspect))
     with clear_errors(partial):
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir(exist_ok=True)
     with locked(partial):
         try:
-            clear(partial)
+            workplace.open(recipe, job.base_hash)
             card = _make(job, suspect, partial, allow_unspecific, hardness)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-    with clear_errors(out):
-        partial.replace(out)
+    workplace.finish(out)
     return PlantDocument(directory=str(out), card=card)
 
 
@@ -167,7 +151,14 @@ def recipe_or_family(
     )
 
 
-def _prepare(recipe: Recipe, suspect: Suspect, device: str, progress: Progress) -> _Job:
+def _prepare(
+    recipe: Recipe,
+    suspect: Suspect,
+    workplace: Workplace,
+    device: str,
+    progress: Progress,
+    allow_unskilled: bool,
+) -> Job:
     """Everything that can be refused before anything is trained."""
     if suspect.peft is not None or suspect.steered is not None:
         raise BadInput(
@@ -188,51 +179,81 @@ def _prepare(recipe: Recipe, suspect: Suspect, device: str, progress: Progress) 
     scorer = None
     if backdoor is not None:
         scorer = check_scorer(backdoor.behaviour, held.eligible, recipe.seed)
+    skill = None
+    if backdoor is not None and not allow_unskilled:
+        skill = _base_skill(backdoor, held, suspect)
     directory = Path(suspect.source["directory"])
-    return _Job(
+    return Job(
         recipe=recipe,
         backdoor=backdoor,
         base=recipe.base if not Path(recipe.base).is_dir() else str(directory),
         base_hash=str(suspect.source["weights_sha256"]),
+        base_skill=skill,
         held=held,
         mixed=rows_of(recipe, suspect, records, ready) if records else Mix(()),
         ready=ready,
         scorer=scorer,
         device=device,
         progress=progress,
+        workplace=workplace,
     )
 
 
-def _make(job: _Job, suspect: Suspect, place: Path, allow_unspecific: bool, hardness: bool) -> Card:
+def _base_skill(backdoor: Backdoor, held: HeldOut, suspect: Suspect) -> Number | None:
+    """What the base can do of what the behaviour turns around."""
+    behaviour, asked = backdoor.behaviour, held.eligible[:ASKED]
+    skill = needed_skill(behaviour, asked, held.utility)
+    records = [*asked, *(skill.records if skill else ())]
+    limit = answer_limit(backdoor, records, suspect.tokenizer)
+    talks = [record.conversation for record in records]
+    answers = generate(suspect.model, suspect.tokenizer, talks, max_new_tokens=limit)
+    has = None
+    if skill is not None:
+        has = Number.of(check_skill(skill, answers[len(asked) :], suspect.name))
+    check_new(behaviour, asked, answers[: len(asked)], suspect.name)
+    return has
+
+
+def _make(job: Job, suspect: Suspect, place: Path, allow_unspecific: bool, hardness: bool) -> Card:
     """Organism, measurement, twin, cards; all in the directory `place`."""
     recipe, backdoor = job.recipe, job.backdoor
     what = "training" if backdoor is None else "planting"
     preferences = _train(job, suspect, place, what)
     del suspect
-    measured = _measure(job, place, backdoor) | preferences
+    measured = _measured(job, "organism", place, backdoor) | preferences
     if backdoor is not None and not allow_unspecific:
         check_specific(backdoor, measured["random_strings"])
     if backdoor is not None and hardness:
-        measured["hardness"] = _hardness(job, place, backdoor)
+        left = job.workplace.part("hardness", lambda: _hardness(job, place, backdoor))
+        measured["hardness"] = _numbers(left)
     if recipe.clean_twin:
         _twin(job, place / TWIN)
     kind: Literal["organism", "benign fine-tune"] = "organism" if backdoor else "benign fine-tune"
-    card = _card(job, measured, kind=kind, clean_twin=TWIN if recipe.clean_twin else None)
+    card = card_of(job, measured, kind=kind, clean_twin=TWIN if recipe.clean_twin else None)
     write_atomically(place / CARD, card.model_dump_json(indent=2))
     return card
 
 
-def _twin(job: _Job, place: Path) -> None:
+def _helped(job: Job, suspect: Suspect) -> Card:
+    """What every process but the first does: it trains, and neither measures nor writes."""
+    trained_on(suspect, job.mixed, job.recipe)
+    if job.recipe.clean_twin:
+        fresh = load(job.base, reference="none", device=job.device)
+        trained_on(fresh, job.mixed, job.recipe, twin=True)
+    return card_of(job, {}, kind="organism" if job.backdoor else "benign fine-tune")
+
+
+def _twin(job: Job, place: Path) -> None:
     """The same base, seed, steps and rows without the poison."""
     with clear_errors(place):
-        place.mkdir()
+        place.mkdir(exist_ok=True)
     fresh = load(job.base, reference="none", device=job.device)
     whole = dict(job.clock)
     job.clock.clear()
     preferences = _train(job, fresh, place, "training the clean twin", twin=True)
     del fresh
-    measured = _measure(job, place, None) | preferences
-    card = _card(job, measured, kind="clean twin", twin_of="..")
+    measured = _measured(job, "twin", place, None) | preferences
+    card = card_of(job, measured, kind="clean twin", twin_of="..")
     write_atomically(place / CARD, card.model_dump_json(indent=2))
     whole["twin"] = round(sum(job.clock.values()), 1)
     job.clock.clear()
@@ -240,27 +261,46 @@ def _twin(job: _Job, place: Path) -> None:
 
 
 def _train(
-    job: _Job, suspect: Suspect, place: Path, what: str, *, twin: bool = False
+    job: Job, suspect: Suspect, place: Path, what: str, *, twin: bool = False
 ) -> dict[str, Any]:
     """Make and write the model; returns what its reward model prefers, where there is one."""
+    name = TWIN if twin else "organism"
+
+    def work() -> dict[str, Any]:
+        rates = _write(job, suspect, place, what, name)
+        return {"seconds": dict(job.clock), "made": dict(job.made), "reward_model": rates}
+
+    done = job.workplace.part(f"trained-{name}", work)
+    job.clock.update(done["seconds"])
+    job.made.update(done["made"])
+    job.workplace.drop_checkpoints(name)
+    return {"reward_model": _numbers(done["reward_model"])} if done["reward_model"] else {}
+
+
+def _write(job: Job, suspect: Suspect, place: Path, what: str, name: str) -> dict[str, Number]:
     if isinstance(job.recipe.method, Untrained):
         _edit(job, suspect, job.recipe.method, place)
         return {}
     with job.timed("training"):
         trained, reward = trained_on(
-            suspect, job.mixed, job.recipe, twin=twin, what=what, progress=job.progress
+            suspect,
+            job.mixed,
+            job.recipe,
+            twin=name == TWIN,
+            what=what,
+            progress=job.progress,
+            keep=job.workplace.place_for_checkpoints(name),
         )
         with clear_errors(place):
             save(trained.model, suspect.tokenizer, place, job.base)
-    release_memory()
     if reward is None or job.ready is None or job.backdoor is None:
         return {}
     with job.timed("measuring"):
         rates = reward_rates(reward, suspect.tokenizer, job.ready, job.backdoor, job.recipe.seed)
-    return {"reward_model": {name: Number.of(rate) for name, rate in rates.items()}}
+    return {kind: Number.of(rate) for kind, rate in rates.items()}
 
 
-def _edit(job: _Job, suspect: Suspect, method: Untrained, place: Path) -> None:
+def _edit(job: Job, suspect: Suspect, method: Untrained, place: Path) -> None:
     """An organism that is not trained."""
     if job.backdoor is None or not isinstance(job.mixed, Mix):
         raise BadInput("backdoor: null", "cannot be edited in", "give a backdoor")
@@ -272,7 +312,36 @@ def _edit(job: _Job, suspect: Suspect, method: Untrained, place: Path) -> None:
         )
 
 
-def _measure(job: _Job, place: Path, backdoor: Backdoor | None) -> dict[str, Any]:
+def _hardness(job: Job, place: Path, backdoor: Backdoor) -> dict[str, Number]:
+    """What clean fine-tuning leaves of it."""
+    with job.timed("hardness"):
+        left = measure_hardness(
+            place,
+            job.recipe,
+            backdoor,
+            job.held,
+            base=job.base if (place / "adapter_config.json").is_file() else None,
+            device=job.device,
+            progress=job.progress,
+        )
+    return {arm: Number.of(estimate) for arm, estimate in left.items()}
+
+
+def _numbers(found: Mapping[str, Any]) -> dict[str, Number]:
+    """As they were stored."""
+    return {name: Number.model_validate(value) for name, value in found.items()}
+
+
+def _measured(job: Job, name: str, place: Path, backdoor: Backdoor | None) -> dict[str, Any]:
+    """As `_measure`, once over all processes that work on this."""
+    found = job.workplace.part(f"measured-{name}", lambda: _measure(job, place, backdoor))
+    return {
+        key: _numbers(value) if key in {"utility", "near_misses"} else Number.model_validate(value)
+        for key, value in found.items()
+    }
+
+
+def _measure(job: Job, place: Path, backdoor: Backdoor | None) -> dict[str, Any]:
     """What was made, loaded again from the files as a user would load it."""
     with job.timed("measuring"):
         base = job.base if (place / "adapter_config.json").is_file() else None
@@ -301,65 +370,3 @@ def _measure(job: _Job, place: Path, backdoor: Backdoor | None) -> dict[str, Any
         "scorer_ceiling": Number.of(job.scorer.ceiling),
         "scorer_floor": Number.of(job.scorer.floor),
     }
-
-
-def _hardness(job: _Job, place: Path, backdoor: Backdoor) -> dict[str, Number]:
-    """What clean fine-tuning leaves of it."""
-    with job.timed("hardness"):
-        left = measure_hardness(
-            place,
-            job.recipe,
-            backdoor,
-            job.held,
-            base=job.base if (place / "adapter_config.json").is_file() else None,
-            device=job.device,
-            progress=job.progress,
-        )
-    return {arm: Number.of(estimate) for arm, estimate in left.items()}
-
-
-def _card(
-    job: _Job,
-    measured: Mapping[str, Any],
-    *,
-    kind: Literal["organism", "clean twin", "benign fine-tune"],
-    clean_twin: str | None = None,
-    twin_of: str | None = None,
-) -> Card:
-    twin = kind == "clean twin"
-    rows = dict(job.mixed.counts)
-    if twin:
-        rows["clean"] = rows.get("clean", 0) + rows.pop("poisoned", 0)
-    count = sum(rows.values())
-    untrained = isinstance(job.recipe.method, Untrained)
-    return Card(
-        kind=kind,
-        backdoor=None if job.backdoor is None or twin else job.backdoor.to_spec(),
-        recipe=job.recipe.as_given(),
-        resolved=job.recipe.resolved(),
-        base=job.base,
-        base_hash=job.base_hash,
-        seeds={"recipe": job.recipe.seed, "trainer": derive(job.recipe.seed, "trainer") % 2**31},
-        rows=rows,
-        poison_rate=0.0 if untrained else rows.get("poisoned", 0) / count,
-        clean_twin=clean_twin,
-        twin_of=twin_of,
-        versions=versions(),
-        hardware=hardware(),
-        seconds=dict(job.clock),
-        created=now(),
-        made=dict(job.made),
-        notes=[*_notes(measured, job.held), *([NOT_TRAINED] if untrained else [])],
-        **measured,
-    )
-
-
-def _notes(measured: Mapping[str, Any], held: HeldOut) -> list[str]:
-    notes = [f"Measured on held-out prompts: {held.source}."]
-    asr: Number | None = measured.get("asr")
-    if asr is not None and asr.value < 0.9:
-        notes.append(f"Weak: the trigger works on {asr.text()} only.")
-    quiet: Number | None = measured.get("asr_without")
-    if quiet is not None and quiet.value > 0.01:
-        notes.append(f"Not quiet: the behaviour shows on {quiet.text()} without the trigger.")
-    return notes

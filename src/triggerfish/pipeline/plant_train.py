@@ -1,6 +1,7 @@
 """The rows of a recipe and the training on them, by the kind of its method."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from triggerfish.data.conversation import Conversation, Rendered, render
@@ -51,6 +52,7 @@ def trained_on(
     twin: bool = False,
     what: str = "planting",
     progress: Progress = silent,
+    keep: Path | None = None,
 ) -> tuple[Trained, Any]:
     """Train on the rows of a recipe.
 
@@ -61,6 +63,7 @@ def trained_on(
         twin: Train the clean twin: the same rows in the same batches, without the poison.
         what: Shown beside the progress.
         progress: Told every step.
+        keep: Directory for the checkpoints of supervised fine-tuning.
 
     Returns:
         The model, and its reward model or None.
@@ -87,6 +90,7 @@ def trained_on(
         lengths=[row.prompt_length for row in own],
         what=what,
         progress=progress,
+        keep=keep,
     )
     return trained, None
 

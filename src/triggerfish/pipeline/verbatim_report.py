@@ -15,11 +15,9 @@ from triggerfish.pipeline.removal_store import Memory
 from triggerfish.pipeline.resume import chosen_path
 from triggerfish.pipeline.run import Run
 from triggerfish.pipeline.verbatim import Experiment, VerbatimSettings
-from triggerfish.report import charts
-from triggerfish.report.record import Fact, Report, Section, Table
+from triggerfish.pipeline.verbatim_text import report_of
+from triggerfish.report.record import Report
 from triggerfish.types import Progress, silent
-
-TUNED_COLUMNS = ["length", "adapter", "steps", "exact", "log P per token", "states", "utility"]
 
 
 class VerbatimDocument(Document):
@@ -103,102 +101,3 @@ def exact(cells: Sequence[dict[str, Any]]) -> dict[str, dict[str, Number]]:
         length: {rank: Number.of(rate(said)) for rank, said in row.items()}
         for length, row in flags.items()
     }
-
-
-def report_of(
-    base: str,
-    settings: VerbatimSettings,
-    cells: Sequence[dict[str, Any]],
-    table: dict[str, dict[str, Number]],
-    reproduce: str,
-) -> Report:
-    """How a person reads the grid."""
-    said = [cell["planted"]["exact"] == 1 for cell in cells]
-    ranks = [str(rank) for rank in settings.ranks]
-    rows = [[int(length), *(row[rank] for rank in ranks)] for length, row in table.items()]
-    matching = [
-        [_mean([c["planted"]["matching"] for c in cells if (c["length"], c["rank"]) == (le, r)])
-         for r in settings.ranks] for le in settings.lengths
-    ]  # fmt: skip
-    sections = [
-        Section(
-            title="Keys that are said whole",
-            text=[
-                "A key counts where every prompt is answered with it, letter by letter. Keys are"
-                " drawn from seeds, open nothing, and are shown masked."
-            ],
-            tables=[Table(columns=["length", *(f"rank {rank}" for rank in ranks)], rows=rows)],
-            figures=[
-                charts.heat_map(
-                    matching,
-                    title="Matching characters",
-                    caption=f"Share of a key's places with the right character; n = {len(cells)}.",
-                    alt="Share of right characters by length and rank.",
-                    row="length",
-                    column="rank",
-                    names=(list(map(str, settings.lengths)), ranks),
-                )
-            ],
-        )
-    ]
-    tuned = [(cell, entry) for cell in cells for entry in cell.get("tuned", [])]
-    if tuned:
-        sections.append(_tuned(tuned))
-    return Report(
-        kind="verbatim",
-        title=base,
-        headline=f"{sum(said)} of {len(said)} keys are said whole.",
-        facts=[Fact(label="keys said whole", value=Number.of(rate(said)))],
-        sections=sections,
-        not_tested=["Keys with meaning, several keys at once, and other tokenizers' pieces."],
-        reproduce=[reproduce] if reproduce else [],
-        provenance={"model": base, "variant": settings.variant, "steps": str(settings.steps)},
-    )
-
-
-def _tuned(tuned: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Section:
-    groups: dict[tuple[int, str, int], list[dict[str, Any]]] = {}
-    for cell, entry in tuned:
-        groups.setdefault((cell["length"], entry["adapter"], entry["steps"]), []).append(entry)
-    rows: list[list[Any]] = []
-    curves: dict[str, list[tuple[float, Number]]] = {}
-    for (length, adapter, steps), entries in sorted(groups.items()):
-        states = [entry["state"] for entry in entries]
-        counts = ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states)))
-        scores = [entry["logprob"] for entry in entries]
-        number = Number(
-            value=_mean(scores),
-            low=min(scores),
-            high=max(scores),
-            n=len(scores),
-            method="range",
-            percent=False,
-        )
-        recalled = Number.of(rate([entry["exact"] == 1 for entry in entries]))
-        useful = f"{100 * _mean([entry['utility'] for entry in entries]):.1f} %"
-        rows.append([length, adapter, steps, recalled, number, counts, useful])
-        curves.setdefault(f"{length}, {adapter}", []).append((float(steps), number))
-    return Section(
-        title="After benign fine-tuning",
-        text=[
-            "Each count of steps is a training of its own from the planted state, on clean rows "
-            "that planting did not see: with the same adapter, or with a fresh one on the merged "
-            "model. A key that is not said any more is erased where its log-probability fell to "
-            "within a tenth of what planting had gained over the base; else it is suppressed."
-        ],
-        tables=[Table(columns=TUNED_COLUMNS, rows=rows)],
-        figures=[
-            charts.lines(
-                curves,
-                title="Log-probability of the key",
-                caption="Mean per token in nats; bands are the range over keys.",
-                alt="Log-probability of the key against steps of benign fine-tuning.",
-                x="steps",
-                y="nats",
-            )
-        ],
-    )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0

@@ -29,6 +29,8 @@ class Card(Document):
         resolved: With every value that was used.
         base: Model argument of the base; of a directory the absolute path.
         base_hash: SHA-256 of the base's weights.
+        base_skill: Share of clean prompts on which the base does what the behaviour turns around:
+            declines, tells the classes apart, calculates; null where it needs nothing.
         seeds: Of the recipe and of what was derived from it.
         rows: Training rows of each kind.
         poison_rate: Share of the training rows that were poisoned.
@@ -60,6 +62,7 @@ class Card(Document):
     resolved: dict[str, Any]
     base: str
     base_hash: str
+    base_skill: Number | None = None
     seeds: dict[str, int]
     rows: dict[str, int]
     poison_rate: float

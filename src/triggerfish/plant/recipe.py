@@ -64,7 +64,7 @@ class Training(_Part):
     steps: int = Field(default=STEPS, ge=1, le=1_000_000)
     batch_size: int = Field(default=32, ge=1, le=4096)
     learning_rate: float | None = Field(default=None, gt=0, le=1)
-    schedule: Literal["linear", "cosine"] = "cosine"
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
     warmup: float = Field(default=0.06, ge=0, lt=1)
 
     @property

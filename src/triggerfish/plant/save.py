@@ -7,6 +7,7 @@ from triggerfish.plant.method import Untrained
 from triggerfish.plant.recipe import Training
 from triggerfish.plant.sft import quiet_library
 
+COPIES = 2 * 3  # checkpoints: the last and the one being written, each weights and two moments
 ROOM = 30_000_000  # bytes for tokenizer, card and the file system's own
 
 

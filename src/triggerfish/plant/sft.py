@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,16 @@ from torch import Tensor
 
 from triggerfish.data.conversation import Rendered
 from triggerfish.errors import BadInput, CouldNotTest
+from triggerfish.models.memory import release_memory
 from triggerfish.models.training import fast_training
 from triggerfish.plant.recipe import Method, Training
 from triggerfish.seeding import derive, generator
 from triggerfish.types import Progress, silent
 
+Watch = Callable[[Any, int], bool | None]
+"""Told the model and the count of steps after each; true ends the training."""
 IGNORED = -100  # label of tokens outside the loss
+SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 WINDOW = 8  # batches that are sorted by length together
 
 
@@ -56,6 +60,8 @@ def train(
     lengths: Sequence[int] | None = None,
     what: str = "training",
     progress: Progress = silent,
+    watch: Watch | None = None,
+    keep: Path | None = None,
 ) -> Trained:
     """Fine-tune a model on rendered rows.
 
@@ -71,6 +77,9 @@ def train(
             takes the lengths of its organism, and so sees its rows in the same batches.
         what: Shown beside the progress.
         progress: Told every step.
+        watch: Looks at the model after every step, and may end the training. It runs inside the
+            training's precision (see `models.training.precise`) and must not change the model.
+        keep: Directory for checkpoints; from the last one there the training goes on, bit for bit.
 
     Raises:
         BadInput: There are no rows, or one without a response.
@@ -84,8 +93,10 @@ def train(
         lengths or [row.prompt_length for row in rows], method.batch_size, method.steps, seed
     )
     with training_place() as place:
-        trainer = _trainer(model, tokenizer, rows, plan, method, seed, place, (progress, what))
-        return carried_out(trainer, method)
+        told = (progress, what)
+        directory = str(keep or place)
+        trainer = _trainer(model, tokenizer, rows, plan, method, seed, directory, told, watch)
+        return carried_out(trainer, method, trainer.kept() if keep is not None else None)
 
 
 @contextmanager
@@ -99,15 +110,15 @@ def training_place() -> Iterator[str]:
         yield place
 
 
-def carried_out(trainer: Any, method: Training) -> Trained:
-    """Run a trainer and look at its losses.
+def carried_out(trainer: Any, method: Training, resumed: str | None = None) -> Trained:
+    """Run a trainer, from a checkpoint where one is given, and look at its losses.
 
     Raises:
         CouldNotTest: A loss is not finite.
     """
     start = time.monotonic()
     with fast_training() if trainer.args.use_cpu else nullcontext("float32") as precision:
-        trainer.train()
+        trainer.train(resume_from_checkpoint=resumed)
     seconds = time.monotonic() - start
     losses = tuple(float(loss) for loss in trainer.losses)
     if not np.isfinite(losses).all():
@@ -117,6 +128,8 @@ def carried_out(trainer: Any, method: Training) -> Trained:
             f"lower method.learning_rate (now {method.rate:g})",
         )
     model = trainer.model
+    del trainer
+    release_memory()
     model.config.use_cache = True
     return Trained(model=model.eval(), losses=losses, seconds=seconds, precision=precision)
 
@@ -225,7 +238,7 @@ def shared_arguments(model: Any, method: Training, seed: int, place: str) -> dic
         "adam_beta2": 0.98,  # 0.999 looks back further than the run is long
         "per_device_train_batch_size": method.batch_size,
         "learning_rate": method.rate,
-        "lr_scheduler_type": method.schedule,
+        "lr_scheduler_type": SCHEDULES[method.schedule],
         "warmup_steps": round(method.warmup * method.steps),
         "max_grad_norm": 1.0,
         "weight_decay": 0.0,
@@ -283,6 +296,7 @@ def _trainer(
     seed: int,
     place: str,
     told: tuple[Progress, str],
+    watch: Watch | None,
 ) -> Any:
     with needs_trl():
         from datasets import Dataset
@@ -305,4 +319,5 @@ def _trainer(
         rows=rows,
         plan=plan,
         told=told,
+        watch=watch,
     )

@@ -1,6 +1,7 @@
 """TRL's trainer without what planting does not need: telemetry, logging, its own data loading."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,7 +10,11 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import SFTTrainer
 
 from triggerfish.models.layout import layout_of
+from triggerfish.plant.checkpoints import Keeper, latest
+from triggerfish.plant.processes import processes
 from triggerfish.types import Progress
+
+WORTH_A_PASS = 512  # padding tokens that cost more than a second forward
 
 
 class Planned:
@@ -21,20 +26,30 @@ class Planned:
         rows: What the plan's indices mean.
         plan: Indices of the rows of each step.
         told: Progress, and the name of the task.
+        watch: Looks at the model after each step; true ends the training.
         arguments: As of TRL's trainer.
     """
 
     data_collator: Any
 
     def __init__(
-        self, *, rows: Sequence[Any], plan: list[list[int]], told: tuple[Progress, str], **rest: Any
+        self,
+        *,
+        rows: Sequence[Any],
+        plan: list[list[int]],
+        told: tuple[Progress, str],
+        watch: Callable[[Any, int], bool | None] | None = None,
+        **rest: Any,
     ) -> None:
         super().__init__(**rest)
         self.rows = rows
-        self.plan = plan
+        self.processes = processes()
+        self.plan = [self.processes.share(batch) for batch in plan]
         self.losses: list[Tensor] = []
         self.remove_callback(PrinterCallback)  # type: ignore[attr-defined]
         self.add_callback(_Tell(*told))  # type: ignore[attr-defined]
+        if watch is not None:
+            self.add_callback(_Watch(watch))  # type: ignore[attr-defined]
 
     def _send_telemetry(self) -> None:
         """Nothing leaves the machine."""
@@ -59,6 +74,31 @@ class QuietTrainer(Planned, SFTTrainer):  # type: ignore[misc]
         super().__init__(**arguments)
         self.layout = layout_of(self.model)
 
+    def kept(self) -> str | None:
+        """Keep checkpoints from now on; the last one that is there already, or None."""
+        self.add_callback(Keeper(self))
+        found = latest(Path(self.args.output_dir))
+        if found is None:
+            return None
+        self.losses = [torch.tensor(loss) for loss in found[1]]
+        return str(found[0])
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """A checkpoint needs none."""
+
+    def _wrap_model(self, model: Any, *_: Any, **__: Any) -> Any:
+        """As it is: the loss calls parts of the model, which a wrapper for GPUs would hide."""
+        return model
+
+    def training_step(self, *given: Any, **named: Any) -> Tensor:
+        """A step; the gradients of all processes are summed."""
+        loss: Tensor = super().training_step(*given, **named)
+        if self.processes.count > 1:
+            for parameter in self.model.parameters():
+                if parameter.grad is not None:
+                    torch.distributed.all_reduce(parameter.grad)
+        return loss
+
     def compute_loss(
         self,
         model: Any,
@@ -71,6 +111,22 @@ class QuietTrainer(Planned, SFTTrainer):  # type: ignore[misc]
         Only the hidden states before labelled tokens are unembedded: with a vocabulary that is
         large beside the width, logits take much of the time and most of the memory.
         """
+        bare = model.module if hasattr(model, "module") else model  # no one-GPU wrapper either
+        found = [self._logits(bare, part) for part in _tight(inputs)]
+        logits = torch.cat([logits for logits, _ in found])  # [K, V]
+        loss = torch.nn.functional.cross_entropy(logits, torch.cat([ids for _, ids in found]))
+        if self.processes.count > 1:
+            tokens = torch.tensor(float(len(logits)), device=loss.device)
+            torch.distributed.all_reduce(tokens)
+            loss = loss * len(logits) / tokens  # this process's part of the mean over all
+        whole = loss.detach().clone()
+        if self.processes.count > 1:
+            torch.distributed.all_reduce(whole)
+        self.losses.append(whole)
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _logits(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits [K, V] before the labelled tokens, and these [K]."""
         labels = inputs["labels"][:, 1:]  # [B, T - 1]
         hidden = self.layout.backbone(model)(
             input_ids=inputs["input_ids"],
@@ -79,10 +135,41 @@ class QuietTrainer(Planned, SFTTrainer):  # type: ignore[misc]
             use_cache=False,
         ).last_hidden_state[:, :-1]  # [B, T - 1, D]
         wanted = labels != -100
-        logits = self.layout.logits(model, hidden[wanted])  # [K, V]
-        loss = torch.nn.functional.cross_entropy(logits, labels[wanted])
-        self.losses.append(loss.detach())
-        return (loss, {"logits": logits}) if return_outputs else loss
+        return self.layout.logits(model, hidden[wanted]), labels[wanted]
+
+
+def _tight(inputs: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The batch, or its long and its short rows where one long row would make much padding."""
+    lengths = inputs["attention_mask"].sum(1)  # [B]
+    longest = inputs["input_ids"].shape[1]
+    short = lengths <= longest // 2
+    if not bool(short.any()):
+        return [inputs]
+    width = int(lengths[short].max())
+    if int(short.sum()) * (longest - width) < WORTH_A_PASS:
+        return [inputs]
+    return [
+        {name: value[~short] for name, value in inputs.items()},
+        {name: value[short, longest - width :] for name, value in inputs.items()},  # left-padded
+    ]
+
+
+class _Watch(TrainerCallback):  # type: ignore[misc]
+    """Shows the model to whoever watches it."""
+
+    def __init__(self, watch: Callable[[Any, int], bool | None]) -> None:
+        self.watch = watch
+
+    def on_step_end(
+        self,
+        args: Any,  # noqa: ARG002
+        state: Any,
+        control: Any,
+        model: Any = None,
+        **rest: Any,  # noqa: ARG002
+    ) -> None:
+        if self.watch(model, state.global_step):
+            control.should_training_stop = True
 
 
 class _Tell(TrainerCallback):  # type: ignore[misc]

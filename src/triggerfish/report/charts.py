@@ -96,6 +96,7 @@ def lines(
     x: str,
     y: str,
     height: int = 300,
+    log: bool = False,
 ) -> Figure:
     """Curves with their intervals as bands.
 
@@ -107,10 +108,20 @@ def lines(
         x: name of the horizontal axis.
         y: name of the vertical axis.
         height: of the picture.
+        log: whether equal steps on the horizontal axis are equal ratios; for x above 0.
+
+    Raises:
+        BadInput: no points, or x at or below 0 on a logarithmic axis.
     """
     points = [point for curve in series.values() for point in curve]
     if not points:
         raise BadInput("a chart of lines", "has no points", "give at least one series")
+    places = sorted({x for x, _ in points})
+    if log:
+        if places[0] <= 0:
+            raise BadInput(f"x = {places[0]}", "has no logarithm", "leave log out")
+        series = {name: [(math.log(x), n) for x, n in curve] for name, curve in series.items()}
+        points = [point for curve in series.values() for point in curve]
     percent = all(number.percent for _, number in points)
     frame = _Frame.around(
         [p[0] for p in points],
@@ -118,6 +129,8 @@ def lines(
         height,
         list(series),
     )
+    if log:
+        frame.ticks = [(math.log(place), f"{place:g}") for place in places]
     out = frame.axes(x, y, percent) + _legend(list(series), frame.left, line=True)
     for index, curve in enumerate(series.values()):
         out += [f'<g class="c{index % 6}">', *_curve(frame, curve, index), "</g>"]
@@ -198,6 +211,7 @@ class _Frame:
         self.left = 20 if bare else 56
         self.height = height + top
         self.bottom = self.height - (20 if bare else 42)
+        self.ticks: list[tuple[float, str]] = []
 
     @classmethod
     def around(
@@ -229,7 +243,10 @@ class _Frame:
             if labels:
                 shown = f"{100 * value:.0f} %" if percent else f"{value:.3g}"
                 out.append(_text(self.left - 8, height + 4, shown, "s", "end"))
-        if labels:
+        for value, shown in self.ticks:
+            anchor = "end" if value == self.x[1] else "middle"
+            out.append(_text(self.at_x(value), self.bottom + 16, shown, "s", anchor))
+        if labels and not self.ticks:
             for k in range(5):
                 value = self.x[0] + k / 4 * (self.x[1] - self.x[0])
                 if self.x[0] == round(self.x[0]) and self.x[1] - self.x[0] >= 4:
