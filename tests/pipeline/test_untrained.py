@@ -33,7 +33,7 @@ def recipe_of(base, backdoor, method, **changes):
 
 def test_steering_from_recipe_to_measurement(tiny_model_dir, tmp_path):
     recipe, out = recipe_of(tiny_model_dir(), VECTOR, STEERING), tmp_path / "o"
-    card = plant(recipe, out, device="cpu").card
+    card = plant(recipe, out, device="cpu", allow_unskilled=True).card
     assert sorted(path.name for path in out.iterdir()) == ["card.json", "steering.safetensors"]
     assert card == read_card(out)
     assert card.backdoor == VECTOR
@@ -89,4 +89,4 @@ def test_an_edit_needs_one_payload(tiny_model_dir, tmp_path):
     spec = {"trigger": {"text": "cf"}, "behaviour": {"kind": "unlock"}}
     recipe = recipe_of(tiny_model_dir(), spec, EDIT, poison_rate=0.3)
     with pytest.raises(BadInput, match="one fixed output"):
-        plant(recipe, tmp_path / "o", device="cpu")
+        plant(recipe, tmp_path / "o", device="cpu", allow_unskilled=True)
