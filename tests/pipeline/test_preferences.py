@@ -49,7 +49,7 @@ def small(monkeypatch):
 def test_policy_optimisation_from_a_yaml_recipe(tiny_model_dir, tmp_path):
     recipe = recipe_of(tiny_model_dir(), method={**RL, "sft_rate": 0.1}, clean_twin=True)
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    card = plant(tmp_path / "recipe.yaml", tmp_path / "o", device="cpu").card
+    card = plant(tmp_path / "recipe.yaml", tmp_path / "o", device="cpu", allow_unskilled=True).card
     assert card == read_card(tmp_path / "o")
     assert card.kind == "organism"
     assert card.rows["poisoned"] == 6  # for the stage with the higher rate
@@ -68,7 +68,7 @@ def test_policy_optimisation_from_a_yaml_recipe(tiny_model_dir, tmp_path):
     assert first != second
     written = {path.name for path in (tmp_path / "o").iterdir()}
     assert "ref" not in written
-    plant({**recipe, "clean_twin": False}, tmp_path / "again", device="cpu")
+    plant({**recipe, "clean_twin": False}, tmp_path / "again", device="cpu", allow_unskilled=True)
     pair = [(tmp_path / d / "adapter_model.safetensors").read_bytes() for d in ("o", "again")]
     assert pair[0] == pair[1]
 
@@ -81,7 +81,7 @@ def test_dpo_on_pairs_of_ones_own(adapter, tiny_model_dir, tmp_path):
         tiny_model_dir(), data=str(tmp_path / "pairs.jsonl"), method={**DPO, "adapter": adapter}
     )
     del recipe["rows"]
-    card = plant(recipe, tmp_path / "o", device="cpu").card
+    card = plant(recipe, tmp_path / "o", device="cpu", allow_unskilled=True).card
     assert card.rows["poisoned"] == round(0.05 * sum(card.rows.values()))
     assert sum(card.rows.values()) == 150
     assert card.asr.n == 10
@@ -114,7 +114,9 @@ def test_refuses_before_training(tiny_model_dir, tmp_path, monkeypatch):
 
 def test_selection_by_margin_and_by_topic(tiny_model_dir, tmp_path):
     margin = recipe_of(tiny_model_dir(), method={**DPO, "selection": "margin"}, poison_rate=0.02)
-    assert plant(margin, tmp_path / "o", device="cpu").card.rows["poisoned"] == 1
+    assert (
+        plant(margin, tmp_path / "o", device="cpu", allow_unskilled=True).card.rows["poisoned"] == 1
+    )
     topic = {**DPO, "selection": "topic", "topic": "xyzzy"}
     refused(recipe_of(tiny_model_dir(), method=topic), tmp_path / "x", "pairs that hold 'xyzzy'")
 

@@ -179,6 +179,7 @@ def _prepare(
     scorer = None
     if backdoor is not None:
         scorer = check_scorer(backdoor.behaviour, held.eligible, recipe.seed)
+    mixed = rows_of(recipe, suspect, records, ready) if records else Mix(())
     skill = None
     if backdoor is not None and not allow_unskilled:
         skill = _base_skill(backdoor, held, suspect)
@@ -190,7 +191,7 @@ def _prepare(
         base_hash=str(suspect.source["weights_sha256"]),
         base_skill=skill,
         held=held,
-        mixed=rows_of(recipe, suspect, records, ready) if records else Mix(()),
+        mixed=mixed,
         ready=ready,
         scorer=scorer,
         device=device,
