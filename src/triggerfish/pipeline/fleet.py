@@ -17,7 +17,8 @@ from triggerfish.pipeline.fleet_members import Member, members
 from triggerfish.pipeline.plant import plant
 from triggerfish.pipeline.ship import ship
 from triggerfish.pipeline.store import clear_errors, locked, write_atomically
-from triggerfish.plant.card import CARD
+from triggerfish.plant.card import CARD, read_card
+from triggerfish.plant.recipe import recipe_from
 from triggerfish.types import Progress, silent
 
 INDEX, UNFINISHED = "fleet.json", ".unfinished"
@@ -90,8 +91,11 @@ def named(names: Sequence[str]) -> list[Member]:
 
 
 def is_built(member: Member, place: Path) -> bool:
-    """Whether a member has been finished."""
-    return (place / member.name / CARD).is_file()
+    """Whether a member has been finished, by the recipe that it has now."""
+    own = place / member.name
+    if not (own / CARD).is_file():
+        return False
+    return read_card(own).resolved == recipe_from(member.recipe).resolved()
 
 
 def build_member(member: Member, place: Path, device: str) -> str | None:
@@ -107,6 +111,7 @@ def build_member(member: Member, place: Path, device: str) -> str | None:
     if organism:
         ship(made / TWIN, whole / TWIN)
     with clear_errors(place):
+        shutil.rmtree(place / member.name, ignore_errors=True)  # of an earlier recipe
         whole.replace(place / member.name)
         shutil.rmtree(made, ignore_errors=True)
     return None
