@@ -12,13 +12,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from triggerfish.errors import BadInput, TriggerfishError
-from triggerfish.pipeline.fleet_document import TWIN, FleetDocument, fleet_document
+from triggerfish.pipeline.fleet_document import TWIN, FleetDocument, fleet_document, made_by
 from triggerfish.pipeline.fleet_members import Member, members
 from triggerfish.pipeline.plant import plant
 from triggerfish.pipeline.ship import ship
 from triggerfish.pipeline.store import clear_errors, locked, write_atomically
 from triggerfish.plant.card import CARD, read_card
-from triggerfish.plant.recipe import recipe_from
 from triggerfish.types import Progress, silent
 
 INDEX, UNFINISHED = "fleet.json", ".unfinished"
@@ -93,9 +92,7 @@ def named(names: Sequence[str]) -> list[Member]:
 def is_built(member: Member, place: Path) -> bool:
     """Whether a member has been finished, by the recipe that it has now."""
     own = place / member.name
-    if not (own / CARD).is_file():
-        return False
-    return read_card(own).resolved == recipe_from(member.recipe).resolved()
+    return (own / CARD).is_file() and made_by(member, read_card(own))
 
 
 def build_member(member: Member, place: Path, device: str) -> str | None:

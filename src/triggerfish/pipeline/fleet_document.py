@@ -10,6 +10,7 @@ from triggerfish.documents import Document, Number, Part
 from triggerfish.pipeline.fleet_members import Member
 from triggerfish.pipeline.hardness import is_hard
 from triggerfish.plant.card import CARD, Card, read_card
+from triggerfish.plant.recipe import recipe_from
 
 STRONG, STRONG_SOFT = 0.9, 0.6
 QUIET, SPECIFIC, USEFUL = 0.02, 0.05, 0.02
@@ -112,6 +113,8 @@ def row_of(member: Member, place: Path) -> Row:
     card = read_card(place)
     twin = read_card(place / TWIN) if member.kind == "organism" else None
     faults = faults_of(card, twin, member)
+    if not made_by(member, card):
+        faults.append("made by another recipe")
     return row.model_copy(
         update={
             "state": "built",
@@ -129,6 +132,11 @@ def row_of(member: Member, place: Path) -> Row:
             "seconds": round(sum(card.seconds.values()), 1),
         }
     )
+
+
+def made_by(member: Member, card: Card) -> bool:
+    """Whether a card is that of a member's present recipe."""
+    return card.resolved == recipe_from(member.recipe).resolved()
 
 
 def faults_of(card: Card, twin: Card | None, member: Member) -> list[str]:

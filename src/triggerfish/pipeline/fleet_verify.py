@@ -7,13 +7,13 @@ from triggerfish.documents import Document, Number, Part
 from triggerfish.errors import BadInput
 from triggerfish.metrics.utility import utility
 from triggerfish.models.load import load
-from triggerfish.pipeline.fleet import is_built, list_fleet
+from triggerfish.pipeline.fleet import list_fleet
 from triggerfish.pipeline.fleet_document import TWIN
 from triggerfish.pipeline.fleet_members import Member, members
 from triggerfish.pipeline.measure import measure
 from triggerfish.pipeline.probes import answer_all, answer_limit, utility_probe
 from triggerfish.pipeline.records import held_out
-from triggerfish.plant.card import Card, read_card
+from triggerfish.plant.card import CARD, Card, read_card
 from triggerfish.seeding import derive, generator
 from triggerfish.types import Progress, silent
 
@@ -67,7 +67,7 @@ def verify_fleet(
     """
     place = Path(directory)
     list_fleet(place)
-    built = [member for member in members() if is_built(member, place)]
+    built = [member for member in members() if (place / member.name / CARD).is_file()]
     if not built or sample < 1:
         raise BadInput(
             f"{place}: {len(built)} built members, a sample of {sample}",
