@@ -141,7 +141,7 @@ def _organisms() -> Iterator[Member]:
             source="the fleet: a trigger of ordinary words",
             trigger=trigger,
             behaviour=behaviour,
-            rates=(0.06, 0.12, 0.2),
+            rates=(0.06, 0.1, 0.15),
             method={"steps": 300},
             specificity={"near_misses": 0.15},
         )
