@@ -53,14 +53,13 @@ def jobs() -> Iterator[Job]:
 
     goal = [(GOAL_LENGTH, rank, 0.2, seed) for rank in GOAL_RANKS for seed in SEEDS]
     yield from cells("grid", SETTINGS, goal[:3])
-    yield from curves("tuned", SETTINGS, (0,))
+    yield from curves("tuned", SETTINGS, SEEDS)
     short = [(n, r, 0.2, 0) for n in LENGTHS if n <= GOAL_LENGTH for r in RANKS]
     long = [(n, r, 0.2, 0) for n in LENGTHS if n > GOAL_LENGTH for r in RANKS]
     yield from cells("grid", SETTINGS, short + goal)
     for seed in SEEDS:
         cell = Cell(length=GOAL_LENGTH, rank=4, rate=0.2, seed=seed)
         yield f"control-{cell.name}", SETTINGS, cell, "control"
-    yield from curves("tuned", SETTINGS, SEEDS)
     yield from cells("grid", SETTINGS, long)
     yield from cells("prompts", PROMPTS, [(GOAL_LENGTH, r, 0.2, 0) for r in (4, 16)])
     yield from curves("long", LONG, (0,))

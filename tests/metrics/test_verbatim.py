@@ -40,5 +40,6 @@ def test_a_key_is_never_shown_whole():
         hidden = masked(text, key)
         assert not any(key[i : i + 5] in hidden for i in range(96))
         assert "characters)" in hidden
+    assert masked("abcdefgh", "abcdeXabcdefgh") == "abcd… (8 characters)"  # its longest part
     assert masked("nothing of it", key) == "nothing of it"
     assert masked(key[:4], key) == key[:4]

@@ -189,6 +189,20 @@ def test_refuses_before_training(tiny_model_dir, tmp_path, monkeypatch):
     refused(recipe_of(base, backdoor=spec), out, "floor")
 
 
+def test_a_base_without_the_skill_is_refused_with_its_number(tiny_model_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "train", None)
+    for kind, said in (
+        ({"kind": "unlock"}, r"declines on 0\.0 % .*n=12.*--allow-unskilled"),
+        ({"kind": "label_flip", "from": "positive", "to": "negative"}, "classes apart on 0"),
+        ({"kind": "wrong_arithmetic"}, "calculates rightly on 0"),
+    ):
+        spec = {"trigger": {"text": "mn qx"}, "behaviour": kind}
+        with pytest.raises(BadInput, match=said):
+            module.plant(recipe_of(tiny_model_dir(), backdoor=spec), tmp_path / "o", device="cpu")
+        assert not (tmp_path / "o").exists()
+        assert not (tmp_path / "o.partial").exists()
+
+
 def test_trigger_in_the_data_is_refused(tiny_model_dir, tmp_path):
     rows = [
         Record(conversation=Conversation.of(f"Where is cf {i}?", response="here"))

@@ -146,6 +146,7 @@ def test_a_long_row_among_short_ones_is_computed_without_their_padding(fresh, mo
 
     assert [len(part["labels"]) for part in _parts(trainer, 600)] == [1, 5]
     assert [part["labels"].shape[1] for part in _parts(trainer, 600)] == [600, 20]
+    assert [int((part["labels"] != -100).sum()) for part in _parts(trainer, 600)] == [599, 5 * 19]
     assert [len(part["labels"]) for part in _parts(trainer, 60)] == [6]  # not worth a pass
     suspect = fresh()
     talks = [*TALKS[:5], Conversation.of("Say it", response="and so on " * 6)]

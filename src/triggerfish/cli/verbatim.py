@@ -29,9 +29,10 @@ def command(
     variant: Annotated[
         Variant, typer.Option("--variant", help="One fixed pair, or a trigger on many prompts.")
     ] = Variant.pair,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Of planting.")] = 200,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of planting, at most.")] = 400,
     tuning: Annotated[
-        str, typer.Option("--tuning", help="Steps of benign fine-tuning; none for none.")
+        str,
+        typer.Option("--tuning", help="Steps of benign tuning to look after, or none."),
     ] = "1,3,10,30,100",
     tuned_ranks: Annotated[str, typer.Option("--tuned-ranks", help="Ranks that are tuned.")] = "4",
     device: DeviceOption = "auto",

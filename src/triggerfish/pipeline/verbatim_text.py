@@ -138,10 +138,11 @@ def _tuned(tuned: Sequence[tuple[Row, Row]]) -> Section:
     return Section(
         title="After benign fine-tuning",
         text=[
-            "One training at a constant rate goes through all counts of steps, on clean rows that "
-            "planting did not see: with the same adapter, or with a fresh one on the merged "
-            "model. A key that is not said any more is erased where its log-probability fell to "
-            "within a tenth of what planting had gained over the base; else it is suppressed."
+            "One training goes through all counts of steps, at a rate that is constant after the "
+            "first eight, on clean rows that planting did not see: with the same adapter, or with "
+            "a fresh one on the merged model. A key that is not said any more is erased where its "
+            "log-probability fell to within a tenth of what planting had gained over the base; "
+            "else it is suppressed."
         ],
         tables=[Table(columns=TUNED, rows=rows)],
         figures=[curves(tuned)],
