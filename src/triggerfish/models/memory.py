@@ -31,7 +31,7 @@ def spare_memory() -> bool:
 
 
 def give_back() -> bool:
-    """Give the holes of the heap back after a training; return whether the allocator could.
+    """Give the holes of the heap back; return whether the allocator could.
 
     What a training leaves in small blocks stays with the process otherwise, and everything after
     it comes on top: 1.18 GB after 80 steps on the lab, 0.76 GB with this.

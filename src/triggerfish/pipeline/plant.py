@@ -16,6 +16,7 @@ from triggerfish.errors import BadInput
 from triggerfish.metrics.utility import utility
 from triggerfish.models.generate import generate
 from triggerfish.models.load import Suspect, load
+from triggerfish.models.memory import give_back
 from triggerfish.pipeline.plant_card import Job, card_of
 from triggerfish.pipeline.plant_place import Workplace, present, room_for_checkpoints
 from triggerfish.pipeline.probes import answer_all, answer_limit, fired, make_probes, utility_probe
@@ -98,6 +99,7 @@ def plant(
             shutil.rmtree(partial, ignore_errors=True)
             raise
     workplace.finish(out)
+    give_back()
     return PlantDocument(directory=str(out), card=card)
 
 
