@@ -16,6 +16,7 @@ from triggerfish.errors import BadInput
 from triggerfish.metrics.utility import utility
 from triggerfish.models.generate import generate
 from triggerfish.models.load import Suspect, load
+from triggerfish.models.memory import release_memory
 from triggerfish.pipeline.conditions import answers_in_condition
 from triggerfish.pipeline.hardness import hardness as measure_hardness
 from triggerfish.pipeline.plant_card import Job, card_of
@@ -111,6 +112,7 @@ def plant(
             shutil.rmtree(partial, ignore_errors=True)
             raise
     workplace.finish(out)
+    release_memory()
     return PlantDocument(directory=str(out), card=card)
 
 
