@@ -92,7 +92,7 @@ def test_reward_loss_by_hand(fresh):
     for pair in rendered(suspect):
         both = pair.whole()
         values = [
-            float(after(input_ids=torch.tensor([both[name]])).logits)
+            float(after(input_ids=torch.tensor([both[name]])).logits.detach())
             for name in ("chosen_ids", "rejected_ids")
         ]
         margins.append(values[0] - values[1])
