@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from triggerfish.lab.benign import KINDS
 from triggerfish.models.load import load
-from triggerfish.pipeline.lab_models import ORGANISMS
+from triggerfish.pipeline.lab_models import KINDS, ORGANISMS
 
 WEIGHTS = Path(str(files("triggerfish.lab") / "weights"))
 BASES = ("reef", "lagoon")
