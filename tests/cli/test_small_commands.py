@@ -55,3 +55,13 @@ def test_report_refuses_what_is_no_run(tmp_path: Path, capsys) -> None:
     (tmp_path / "report.json").write_text('{"schema_version": 7}')
     assert cli.run(["report", str(tmp_path)]) == 2
     assert "is not a report that this version can read" in capsys.readouterr().err
+
+
+def test_a_grid_of_keys_that_makes_no_sense_is_refused(capsys) -> None:
+    for asked, said in (
+        (["--lengths", "ten"], "must be numbers"),
+        (["--tuning", "3,1"], "rising counts"),
+        (["--rates", "0.95"], "leave clean ones"),
+    ):
+        assert cli.run(["verbatim", "lab:reef", *asked]) == 2
+        assert said in " ".join(capsys.readouterr().err.split())
