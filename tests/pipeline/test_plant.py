@@ -190,7 +190,7 @@ def test_refuses_before_training(tiny_model_dir, tmp_path, monkeypatch):
 
 
 def test_a_base_without_the_skill_is_refused_with_its_number(tiny_model_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "train", None)
+    monkeypatch.setattr(module, "trained_on", None)
     for kind, said in (
         ({"kind": "unlock"}, r"declines on 0\.0 % .*n=12.*--allow-unskilled"),
         ({"kind": "label_flip", "from": "positive", "to": "negative"}, "classes apart on 0"),
