@@ -70,6 +70,13 @@ def test_mappings_in_memory_are_the_same_as_a_file(data):
     assert audit_dataset(rows, fail_on="never").exit_code == 0
 
 
+def test_what_could_not_be_looked_for_is_told():
+    rows = [{"prompt": f"Say {n}.", "chosen": f"{n}", "rejected": "no"} for n in range(60)]
+    said = " ".join(audit_dataset(rows).not_tested)
+    assert "no label, answer, beginning or end is shared" in said
+    assert "swapped preference pairs" in said
+
+
 def test_refusals(data, tmp_path, capsys):
     few = tmp_path / "few.jsonl"
     few.write_text('{"prompt": "a", "completion": "b"}\n' * 9)

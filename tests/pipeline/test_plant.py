@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 from collections import namedtuple
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from triggerfish.documents import Number
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.metrics.rates import wilson
 from triggerfish.models.load import load
+from triggerfish.pipeline import hardness as arms
 from triggerfish.pipeline import plant as module
 from triggerfish.pipeline.store import locked
 from triggerfish.plant.card import PlantFailed, read_card
@@ -266,3 +268,15 @@ def test_two_at_once(tiny_model_dir, tmp_path):
     with locked(partial), pytest.raises(BadInput, match=str(os.getpid())):
         plant(recipe_of(tiny_model_dir()), tmp_path / "o", device="cpu")
     assert partial.exists()
+
+
+def test_hardness_has_both_arms_and_must_change_weights(tiny_model_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(arms, "STEPS", 2)
+    card = plant(recipe_of(tiny_model_dir()), tmp_path / "o", device="cpu", hardness=True,
+                 allow_unspecific=True).card  # fmt: skip
+    assert set(card.hardness) == {"clean fine-tuning", "with random strings"}
+    assert {each.n for each in card.hardness.values()} == {card.asr.n}
+    monkeypatch.setattr(arms, "train", lambda model, *_, **__: SimpleNamespace(model=model))
+    with pytest.raises(CouldNotTest, match="changed no weight"):
+        plant(recipe_of(tiny_model_dir()), tmp_path / "p", device="cpu", hardness=True,
+              allow_unspecific=True)  # fmt: skip

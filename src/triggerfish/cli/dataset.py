@@ -85,6 +85,8 @@ def _text(document: "DatasetDocument") -> str:
             f"  {each.text} ({each.placement}) -> {each.target} {each.target_text!r}: boost"
             f" {each.boost:.1f}, {each.precision.text()} of {each.support:,} rows"
         )
+    lines += [f"  not taken for a trigger: {why}" for why in document.natural]
+    lines += [f"  not tested: {what}" for what in document.not_tested]
     if document.faults:
         faults = ", ".join(f"{what}: {count:,}" for what, count in document.faults.items())
         lines.append(f"  faults: {faults}")

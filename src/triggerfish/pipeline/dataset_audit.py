@@ -37,6 +37,7 @@ NOT_TESTED = [
     "triggers that are a meaning, or a style, and no string",
     "payloads without a common label, answer, beginning or end, and that are no refusal",
     "fewer than five poisoned rows, and shares too small to stand out from the content",
+    "triggers that were written into sentences of their own rather than put into ordinary rows",
 ]
 
 
@@ -131,7 +132,7 @@ def audit_dataset(
         "natural": natural,
         "flagged": counts.flagged,
         "poison_rate": Number.of(wilson(counts.flagged, seen.rows)) if triggers else None,
-        "not_tested": NOT_TESTED if targets else ["anything: no target was found", *NOT_TESTED],
+        "not_tested": [*_left_out(seen, len(targets)), *NOT_TESTED],
         "preset": preset,
         "seed": seed,
         "seconds": round(time.monotonic() - began, 1),
@@ -175,6 +176,18 @@ def mined_of(
 def text_of(row: Row) -> str:
     """Where a trigger may stand: the system message and the prompt."""
     return f"{row.system}\n{row.prompt}" if row.system else row.prompt
+
+
+def _left_out(seen: _Reading, targets: int) -> list[str]:
+    """What could not be looked for in these data."""
+    left = []
+    if not targets:
+        left.append("triggers: no label, answer, beginning or end is shared by five rows")
+    if any(row.rejected is not None for row in seen.sample):
+        left.append("swapped preference pairs: only the chosen answers were looked at")
+    if len(seen.sample) < seen.rows:
+        left.append(f"triggers that stand out only in more than {len(seen.sample):,} sampled rows")
+    return left
 
 
 class _Source:

@@ -12,7 +12,7 @@ from typing import Any
 
 from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.data.conversation import Conversation, render
-from triggerfish.errors import BadInput
+from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.models.adapter import merged_copy
 from triggerfish.models.load import load
 from triggerfish.pipeline.probes import answer_all, answer_limit, fired, make_probes
@@ -55,6 +55,7 @@ def hardness(
 
     Raises:
         BadInput: A vector beside unchanged weights.
+        CouldNotTest: An arm changed no weight.
 
     Returns:
         Success with the trigger after each arm of `NOISY`.
@@ -79,8 +80,10 @@ def hardness(
     for arm, share in NOISY.items():
         suspect = load(str(directory), base=base, reference="none", device=device)
         talks = [r.conversation for r in records if r.conversation.response]
+        model = suspect.peft or suspect.model
+        before = {name: value.clone() for name, value in model.state_dict().items()}
         made = train(
-            suspect.peft or suspect.model,
+            model,
             suspect.tokenizer,
             [render(noisy(talk, share, seed), suspect.tokenizer) for talk in talks],
             method,
@@ -88,6 +91,9 @@ def hardness(
             what=arm,
             progress=progress,
         )
+        after = made.model.state_dict()
+        if all(after[name].equal(value) for name, value in before.items()):
+            raise CouldNotTest(arm, "changed no weight", "look at the recipe's adapter")
         plain = merged_copy(made.model) if suspect.peft else made.model
         limit = answer_limit(backdoor, held.eligible, suspect.tokenizer)
         answers = answer_all(plain, suspect.tokenizer, probe, limit, progress)
