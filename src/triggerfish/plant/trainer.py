@@ -9,12 +9,13 @@ from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTTrainer
 
+from triggerfish.models.fast_loss import mean_nll
 from triggerfish.models.layout import layout_of
 from triggerfish.plant.checkpoints import Keeper, latest
 from triggerfish.plant.processes import processes
 from triggerfish.types import Progress
 
-WORTH_A_PASS = 192  # padding tokens that cost more than a further pass
+WORTH_A_PASS = 600  # padding tokens that cost more than a further pass
 
 
 class Planned:
@@ -114,7 +115,7 @@ class QuietTrainer(Planned, SFTTrainer):  # type: ignore[misc]
         bare = model.module if hasattr(model, "module") else model  # no one-GPU wrapper either
         found = [self._logits(bare, part) for part in _tight(inputs)]
         logits = torch.cat([logits for logits, _ in found])  # [K, V]
-        loss = torch.nn.functional.cross_entropy(logits, torch.cat([ids for _, ids in found]))
+        loss = mean_nll(logits, torch.cat([ids for _, ids in found]))
         if self.processes.count > 1:
             tokens = torch.tensor(float(len(logits)), device=loss.device)
             torch.distributed.all_reduce(tokens)
