@@ -82,7 +82,7 @@ def ran(name, rows, model, seed):
         import_methods()
         suspect = load(model, reference="none", device="cpu")
         read = [row_of(row)[0] for row in rows]
-        scene = Scene(rows=read, suspect=suspect, seed=seed)
+        scene = Scene(rows=read, suspect=suspect, fast=True, seed=seed)
         began = time.perf_counter()
         if name == "nothing":
             scores = np.zeros(len(rows))

@@ -10,6 +10,7 @@ from triggerfish.dataset.response_clusters import (
     ResponseClustersConfig,
     elbow,
     overlap,
+    response_clusters,
     run,
 )
 from triggerfish.errors import BadInput, CouldNotTest
@@ -56,6 +57,16 @@ def test_the_elbow_counts_separate_clusters() -> None:
     points = np.concatenate([centre + 0.1 * rng.standard_normal((30, 3)) for centre in centres])
     labels = elbow(points.astype(np.float32), ResponseClustersConfig(), rng)
     assert len(set(labels.tolist())) == 3
+
+
+def test_of_many_rows_drawn_ones_are_answered(tiny_llama) -> None:
+    rows, _ = answered(40, 8)
+    scene = Scene(rows=rows, suspect=tiny_llama)
+    config = ResponseClustersConfig(rows=30)
+    found = response_clusters(scene, config, rng=generator(0, "method"))
+    assert np.isfinite(found.scores).sum() == 30
+    assert not found.flagged[np.isnan(found.scores)].any()
+    assert any("30 drawn rows of 40" in note for note in found.notes)
 
 
 def test_the_order_of_the_rows_is_irrelevant(tiny_llama) -> None:

@@ -20,6 +20,7 @@ from triggerfish.dataset.sample_loss import SampleLossConfig, run, within
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.models.activations import residuals
 from triggerfish.models.score import mean_logprob
+from triggerfish.models.training import mixed_precision
 
 
 def answers(suspect, n=40, planted=4):
@@ -62,6 +63,15 @@ def test_the_states_are_those_of_the_prompt(tiny_llama) -> None:
 def test_the_forward_runs_once(tiny_llama) -> None:
     scene = Scene(rows=answered(8, 2)[0], suspect=tiny_llama)
     assert forward(scene) is forward(scene)
+
+
+def test_fast_products_change_little(tiny_llama) -> None:
+    rows = answered(40, 4)[0]
+    exact, fast = (
+        forward(Scene(rows=rows, suspect=tiny_llama, fast=fast)).loss for fast in (False, True)
+    )
+    assert (exact != fast).any() == mixed_precision()
+    np.testing.assert_allclose(fast, exact, atol=0.1)
 
 
 def test_long_rows_keep_the_end_of_the_prompt_and_the_beginning_of_the_answer(tiny_llama) -> None:

@@ -155,6 +155,17 @@ def test_what_the_content_says_anyway_needs_more_than_what_it_denies():
     assert verdict_of(mined(0.95, boost=5.3), MiningConfig()) == "found"
 
 
+def test_a_surplus_alone_is_no_finding():
+    def mined(boost):
+        return Mined(motifs=(Motif("cf"),), placement="prefix", boost=boost, surplus=99.0,
+                     lean=0.5, rows=np.arange(9), hits=np.ones(9, dtype=bool))  # fmt: skip
+
+    assert [verdict_of(mined(boost), MiningConfig()) for boost in (0.6, 0.4)] == [
+        "found",
+        "nothing",
+    ]
+
+
 def test_more_texts_need_more_support():
     texts = ["a b"] * 20
     assert texts_of(texts, corpus_of(texts)).config.support == 5

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from triggerfish.data.rows import Row
+from triggerfish.dataset import maps
 from triggerfish.dataset.fusion import Fused
 from triggerfish.dataset.method import Group, Ranked
 from triggerfish.dataset.targets import Target
@@ -19,6 +20,7 @@ from triggerfish.report.record import Verdict
 from triggerfish.seeding import generator
 
 TRIGGER = "qx"
+NAMED = [{"prompt": f"the {n} cup is {('red', 'blue')[n % 2]}", "label": "x"} for n in range(60)]
 TEXT_ONLY = ["answer-duplication", "answer-clusters"]
 
 
@@ -62,6 +64,16 @@ def test_rows_beyond_those_that_were_read_are_marked_too(tmp_path):
     assert found.looked == 300
     assert [at for at, score in enumerate(scores) if score >= 0.5] == list(range(0, 400, 20))
     assert found.triggers[0].support < 20  # of those that were read
+
+
+def test_maps_of_the_rows_are_drawn_where_they_are_wanted(monkeypatch):
+    monkeypatch.setattr(maps, "find_spec", lambda _: None)
+    assert opinions([Row(**each) for each in NAMED], {}).maps == {}
+    found = opinions([Row(**each) for each in NAMED], {}, pictures=True)
+    assert {name: points.shape for name, points in found.maps.items()} == {"PCA": (60, 2)}
+    assert audit_dataset(rows(False)).report.sections[0].scatters == []
+    [scatter] = audit_dataset(rows(False), pictures=True).report.sections[0].scatters
+    assert [each.name for each in scatter.maps] == ["PCA", "t-SNE"]
 
 
 def test_a_preset_is_its_methods():

@@ -90,6 +90,7 @@ def command(
             clean_to=clean_to,
             quarantine=quarantine,
             fail_on=fail_on.value,
+            pictures=report is not None,
             progress=ui.progress,
         )
         if report is not None:

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triggerfish.dataset.classes import rows_by_class
-from triggerfish.dataset.maps import maps_of
 from triggerfish.dataset.method import METHODS, Group, Method, Ranked, Scene
 from triggerfish.errors import BadInput
 from triggerfish.types import Progress, silent
@@ -112,14 +111,13 @@ def activation_clustering(
             holds = np.zeros(len(scene.rows), dtype=bool)
             holds[inside] = True
             groups.append((apart, Group(text=f"hidden states: {why}", rows=holds)))
-    pictures, more = maps_of(seen.last, scene.order, rng)
     return Ranked(
         scores=scores,
         flagged=flagged,
         reasons=reasons,
         groups=tuple(group for _, group in sorted(groups, key=lambda each: -each[0])),
-        maps=pictures,
-        notes=(*seen.notes, *more),
+        seen=seen.last,
+        notes=seen.notes,
     )
 
 

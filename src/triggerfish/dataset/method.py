@@ -48,7 +48,7 @@ class Ranked:
         flagged: [N] rows that the published rule picks.
         reasons: Of flagged rows, in words.
         groups: What it found to belong together, the most suspicious first.
-        maps: Name of a picture -> coordinates [N, 2].
+        seen: [N, D] what pictures may be drawn of.
         notes: What was left out or could not be done, for the report.
     """
 
@@ -56,7 +56,7 @@ class Ranked:
     flagged: NDArray[np.bool_]
     reasons: Mapping[int, str] = field(default_factory=dict)
     groups: tuple[Group, ...] = ()
-    maps: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    seen: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -110,7 +110,8 @@ class Scene:
     Attributes:
         rows: Rows with a prompt, and an answer or a label.
         suspect: A small reference model, loaded (`models.load.Suspect`); None with preset quick.
-        batch_size: Rows in a forward; makes no difference to the result.
+        batch_size: Rows in a forward; makes no difference to the result (in fp32).
+        fast: Whether products may be in bf16, where the processor multiplies faster so.
         seed: Of features that are drawn.
         shared: What methods compute once and share, by name (see `passes.py`).
 
@@ -121,6 +122,7 @@ class Scene:
     rows: Sequence[Row]
     suspect: Any = None
     batch_size: int = 32
+    fast: bool = False
     seed: int = 0
     shared: dict[Any, Any] = field(default_factory=dict, repr=False)
 

@@ -26,7 +26,8 @@ class MiningConfig:
         common: words in a larger share of the texts form no pairs.
         suspicious: boost from which a string is reported.
         found: boost from which it is a finding.
-        surplus: surplus from which it is, too, whatever the boost.
+        surplus: surplus from which it is, too, with a boost of `least` at least.
+        least: boost below which nothing is a finding.
         lean: what these are multiplied with for a lean below each bound.
         agreeing: what they are multiplied with for a greater lean.
     """
@@ -40,6 +41,7 @@ class MiningConfig:
     suspicious: float = 2.3
     found: float = 2.6
     surplus: float = 10.0
+    least: float = 0.5
     lean: tuple[tuple[float, float], ...] = ((0.66, 0.75), (0.75, 1.0), (0.85, 1.5))
     agreeing: float = 2.0
 
@@ -92,6 +94,7 @@ def verdict_of(mined: Mined, config: MiningConfig) -> str:
     factor = next((each for most, each in config.lean if mined.lean < most), config.agreeing)
     if mined.boost >= factor * config.found:
         return "found"
-    if mined.surplus >= factor * config.surplus and factor <= 1:
+    enough = mined.boost >= config.least and factor <= 1
+    if mined.surplus >= factor * config.surplus and enough:
         return "found"
     return "suspicious" if mined.boost >= factor * config.suspicious else "nothing"

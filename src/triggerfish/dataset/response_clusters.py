@@ -7,7 +7,7 @@ number of clusters at the elbow; all but the most dispersed cluster are poisoned
 *Map*: pairs in common -> `overlap`; filtration -> `response_clusters`; elbow -> `elbow`; the groups
 -> `answer_groups.told`. `answer_clusters.py` does without a model.
 *Deviates*: TF-IDF is reduced by SVD; scores are how compact the cluster is against the most
-dispersed one.
+dispersed one; of a large set only `rows` drawn rows are answered.
 *Fails*: as published, always names a cluster; short answers of the data's own form compact clusters
 too; a weak reference model finds nearly every row suspicious. Not for answers that are classes.
 *Shapes*: N rows, S suspicious rows, D features, K clusters.
@@ -45,19 +45,21 @@ class ResponseClustersConfig:
         clusters: most clusters that are tried.
         elbow: share of the gain of the first split below which a further split is none.
         tokens: of the reference model's answer.
+        rows: that the reference model answers, drawn; others have no score.
     """
 
     overlap: float = 0.1
     clusters: int = 10
     elbow: float = 0.4
     tokens: int = 48
+    rows: int = 5000
 
     def __post_init__(self) -> None:
         """Refuse settings without clusters."""
-        if not 0 < self.overlap <= 1 or self.clusters < 3:
+        if not 0 < self.overlap <= 1 or self.clusters < 3 or self.rows < 1:
             raise BadInput(
-                f"overlap {self.overlap}, clusters {self.clusters}",
-                "must be in (0, 1], and at least 3",
+                f"overlap {self.overlap}, clusters {self.clusters}, rows {self.rows}",
+                "must be in (0, 1], at least 3, and at least 1",
                 "correct them",
             )
 
@@ -80,11 +82,20 @@ def response_clusters(
         CouldNotTest: There is no model, its outputs are not finite, or the answers are classes.
     """
     need_free_answers(scene, "clusters")
-    own = _own_answers(scene, config, progress)
-    shares = np.array([overlap(a, b) for a, b in zip(scene.answers, own, strict=True)])
-    suspicious = scene.order[shares[scene.order] < config.overlap]
-    scores, flagged = np.zeros(len(shares)), np.zeros(len(shares), dtype=bool)
-    notes = (f"{len(suspicious)} of {len(shares)} answers are unlike the reference model's own",)
+    size = len(scene.rows)
+    drawn = scene.order[np.sort(rng.permutation(size)[: config.rows])]
+    own = _own_answers(scene, drawn, config, progress)
+    shares = np.full(size, np.nan)
+    shares[drawn] = [
+        overlap(scene.answers[row], said) for row, said in zip(drawn, own, strict=True)
+    ]
+    suspicious = drawn[shares[drawn] < config.overlap]
+    scores, flagged = np.where(np.isnan(shares), np.nan, 0.0), np.zeros(size, dtype=bool)
+    notes: tuple[str, ...] = (
+        f"{len(suspicious)} of {len(drawn)} answers are unlike the reference model's own",
+    )
+    if len(drawn) < size:
+        notes += (f"the reference model answered {len(drawn):,} drawn rows of {size:,}",)
     if len(suspicious) <= config.clusters:
         return Ranked(scores=scores, flagged=flagged, notes=notes)
     features = scene.answer_features[suspicious]
@@ -144,20 +155,24 @@ def _pairs(text: str) -> Counter[tuple[str, str]]:
     return Counter(pairwise(words))
 
 
-def _own_answers(scene: Scene, config: ResponseClustersConfig, progress: Progress) -> list[str]:
+def _own_answers(
+    scene: Scene, rows: NDArray[np.int64], config: ResponseClustersConfig, progress: Progress
+) -> list[str]:
+    from triggerfish.dataset.passes import products
     from triggerfish.models.generate import generate
     from triggerfish.models.score import check_outputs
 
     suspect = scene.model
     check_outputs(suspect.model, suspect.tokenizer, scene.talks[0])
-    return generate(
-        suspect.model,
-        suspect.tokenizer,
-        scene.talks,
-        max_new_tokens=config.tokens,
-        batch_size=scene.batch_size,
-        progress=progress,
-    )
+    with products(scene):
+        return generate(
+            suspect.model,
+            suspect.tokenizer,
+            [scene.talks[row] for row in rows],
+            max_new_tokens=config.tokens,
+            batch_size=4 * scene.batch_size,  # a step of one token is small
+            progress=progress,
+        )
 
 
 METHODS.register("response-clusters")(

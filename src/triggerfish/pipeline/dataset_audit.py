@@ -60,6 +60,7 @@ def audit_dataset(
     quarantine: str | Path | None = None,
     fail_on: Literal["found", "suspicious", "never"] = "suspicious",
     device: str = "auto",
+    pictures: bool = False,
     progress: Progress = silent,
 ) -> DatasetDocument:
     """Look for poisoned rows, and name the trigger.
@@ -80,6 +81,7 @@ def audit_dataset(
         quarantine: File to write the other rows to, with their reasons, as JSON lines.
         fail_on: From which verdict the exit code is 1.
         device: Where the model runs.
+        pictures: Whether the report shows maps of the rows (15 s more, whatever their number).
         progress: Told how far it is.
 
     Raises:
@@ -101,7 +103,15 @@ def audit_dataset(
     targets = targets_of(seen.sample)
     found, natural = mined_of(seen.sample, targets, MiningConfig(), seed, progress)
     some = some_of(seen, looked, seed)
-    said = opinions(some.rows, wanted, model=model, device=device, seed=seed, progress=progress)
+    said = opinions(
+        some.rows,
+        wanted,
+        model=model,
+        device=device,
+        seed=seed,
+        pictures=pictures,
+        progress=progress,
+    )
     found, more = _with_groups(found, some, said, seed, progress)
     suspicions = said.suspicions(some.numbers)
     counts = mark(source, found, suspicions, copier, seen.rows, progress)

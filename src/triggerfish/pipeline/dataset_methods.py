@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from triggerfish.data.rows import Row
 from triggerfish.dataset import import_methods
@@ -56,6 +57,7 @@ class Opinions:
         notes: What methods left out, and which could not run, and why.
         read_model: Whether one of them read a model.
         mined: Methods whose groups are of answers, so that prompts do not define them.
+        maps: Name of a picture -> coordinates [N, 2] of the rows.
     """
 
     ranked: Mapping[str, Ranked] = field(default_factory=dict)
@@ -64,6 +66,7 @@ class Opinions:
     notes: tuple[str, ...] = ()
     read_model: bool = False
     mined: frozenset[str] = frozenset()
+    maps: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def targets(self, size: int) -> list[Target]:
         """Groups of answers as targets of which a trigger may be mined, each once.
@@ -154,6 +157,7 @@ def opinions(
     model: str = MODEL,
     device: str = "auto",
     seed: int = 0,
+    pictures: bool = False,
     progress: Progress = silent,
 ) -> Opinions:
     """Let methods rank rows. One that cannot run is left out, and named.
@@ -164,6 +168,7 @@ def opinions(
         model: The reference model of those that read one.
         device: Where it runs.
         seed: Of everything that is drawn.
+        pictures: Whether to draw maps of the rows.
         progress: Told by each method.
 
     Raises:
@@ -171,10 +176,11 @@ def opinions(
     """
     pairs = any(row.rejected is not None for row in rows)
     methods = {name: each for name, each in methods.items() if pairs or not each.for_pairs}
-    if not methods:
+    if not methods and not pictures:
         return Opinions()
     read_model = any(each.needs != "text" for each in methods.values())
-    scene = Scene(rows=rows, suspect=_loaded(model, device) if read_model else None, seed=seed)
+    suspect = _loaded(model, device) if read_model else None
+    scene = Scene(rows=rows, suspect=suspect, fast=True, seed=seed)
     ranked: dict[str, Ranked] = {}
     seconds: dict[str, float] = {}
     notes: list[str] = []
@@ -194,14 +200,27 @@ def opinions(
             f"{name}: not calibrated on clean data, so it ranks but takes no part in p-values"
             for name in fused.uncalibrated
         ]
+    maps, more = _maps(scene, ranked) if pictures else ({}, ())
     return Opinions(
         ranked=ranked,
         fused=fused,
         seconds=seconds,
-        notes=tuple(notes),
+        notes=(*notes, *more),
         read_model=read_model,
         mined=frozenset(name for name, each in methods.items() if each.of_answers),
+        maps=maps,
     )
+
+
+def _maps(
+    scene: Scene, ranked: Mapping[str, Ranked]
+) -> tuple[dict[str, NDArray[np.float64]], tuple[str, ...]]:
+    """Pictures of the states of the model, or of the words of the rows where none was read."""
+    from triggerfish.dataset.maps import maps_of
+
+    states = [each.seen for each in ranked.values() if each.seen is not None]
+    rng = generator(scene.seed, "rows of the pictures")
+    return maps_of(states[0] if states else scene.features, scene.order, rng)
 
 
 def _loaded(model: str, device: str) -> Any:

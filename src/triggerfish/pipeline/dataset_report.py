@@ -117,12 +117,7 @@ def _rows(some: Looked, said: Opinions, found: Sequence[Found], seed: int) -> Se
             reasons[place] = "; ".join(why)
     flagged = scores >= FLAGGED
     ranked = {name: each.scores for name, each in said.ranked.items()}
-    maps = {
-        title: points
-        for each in said.ranked.values()
-        for title, points in each.maps.items()
-        if np.isfinite(points).any()
-    }
+    maps = {name: points for name, points in said.maps.items() if np.isfinite(points).any()}
     return Section(
         title="Rows",
         text=[
