@@ -7,8 +7,9 @@ The published methods run as published: cleanlab's Datalab with its defaults, ON
 clustering, spectral signatures. `quick` is our audit without a model, by the score of each row.
 Each runs in a process of its own, one after the other; its seconds do not count the start, its
 memory does (a process that has only loaded torch and the model is listed as `nothing`). Recall is
-at the threshold that 5 % of the clean rows exceed. With --nulls the tails of clean sets are
-written to `dataset/nulls.json`: even rows of each set; the sets of the comparison are odd rows.
+at the threshold that 5 % of the clean rows exceed. With --nulls the deviations of clean rows are
+written to `dataset/clean.npz`: even rows of each set; the sets of the comparison are odd rows.
+How often rows of a clean set stand out that the others do not know goes to the results.
 """
 
 import argparse
@@ -37,9 +38,10 @@ SETS = {  # name -> family of the trigger, payload of instructions
     "lab, refusal": ("lab", "rare word", "refusal"),
     "alpaca, BadMagic": ("alpaca", None, None),
 }
-LEFT_OUT = ("gradsentry", "answer-duplication")
-"""Of the p-values: the first follows the length of answers, the second is 0 for nearly all rows."""
-NULLS = ROOT / "src/triggerfish/dataset/nulls.json"
+LEFT_OUT = ("gradsentry",)
+"""Of the p-values: it follows the length of answers."""
+LEVELS = (0.05, 0.01)
+CLEAN = ROOT / "src/triggerfish/dataset/clean.npz"
 
 
 def source(folder, name, half):
@@ -163,28 +165,47 @@ def compare(given):
 
 
 def nulls(given):
-    """The tails of clean sets, for `dataset/nulls.json`."""
-    from triggerfish.dataset.fusion import TAILS, tail_of
+    """The deviations of clean rows, for `dataset/clean.npz`."""
+    from triggerfish.dataset.fusion import deviations, keep
 
-    tails = {}
+    clean = {}
+    began = time.perf_counter()
     for name in ("sst2", "agnews", "lab", "alpaca"):
         rows = source(given.data, name, 0)
         order = generator(0, f"clean {name}").permutation(len(rows))[: given.rows]
         for method in sorted(set(names()) - set(LEFT_OUT)):
             scores = np.array(alone(method, [rows[n] for n in order], given.model, 0)[0])
             if not np.isnan(scores).all():
-                found = tail_of(scores)
-                tails.setdefault(method, {})[name] = [round(each, 4) for each in found]
-                print(name, method, found, flush=True)
+                clean.setdefault(name, {})[method] = deviations(scores)
+                print(name, method, round(time.perf_counter() - began), "s", flush=True)
     command = f"python benchmarks/bench_dataset_methods.py DATA --nulls --rows {given.rows}"
-    kept = {
-        "command": command,
-        "tails_at": TAILS,
-        "rows": given.rows,
-        "model": given.model,
-        "tails": tails,
-    }
-    NULLS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    keep(CLEAN, clean, {"command": command, "rows": given.rows, "model": given.model})
+    held_out(began)
+
+
+def held_out(began):
+    """How often the rows of each clean set stand out when it is new."""
+    from triggerfish.dataset.fusion import fuse, shipped_clean
+    from triggerfish.dataset.method import Ranked
+    from triggerfish.documents import Number
+    from triggerfish.metrics.rates import wilson
+
+    shipped_clean.cache_clear()
+    clean, cells = shipped_clean(), []
+    for name, one in clean.items():
+        others = {each: rest for each, rest in clean.items() if each != name}
+        ranked = {
+            method: Ranked(scores=values, flagged=np.zeros(len(values), dtype=bool))
+            for method, values in one.items()
+        }
+        p = fuse(ranked, others).p
+        cell = {"set": name, "rows": len(p)}
+        for level in LEVELS:
+            rate = Number.of(wilson(int((p <= level).sum()), len(p)))
+            cell[f"p <= {level}"] = rate.model_dump(mode="json")
+        cells.append(cell)
+        print(cells[-1])
+    write(RESULTS / "dataset-p-values.json", time.perf_counter() - began, cells=cells)
 
 
 def main():

@@ -105,7 +105,7 @@ def test_pairs_bring_their_own_method_and_others_do_not():
 
 def test_the_score_of_a_row():
     assert scored([], None) == (0.0, [])
-    score, reasons = scored([], Suspicion(q=0.01, reasons=["onion: odd"]))
+    score, reasons = scored([], Suspicion(p=0.01, reasons=["onion: odd"]))
     assert score == pytest.approx(0.49 * 0.99, abs=1e-4)  # ranked, and never put aside
     assert reasons == ["onion: odd"]
 
@@ -118,7 +118,7 @@ def test_only_groups_of_answers_are_mined_and_each_once():
         groups=(Group(text="a", rows=some),) * 2,
         reasons={1: "x"},
     )
-    fused = Fused(p=np.ones(20), q=np.ones(20), of_method={}, uncalibrated=())
+    fused = Fused(p=np.ones(20), of_method={}, uncalibrated=())
     said = Opinions(ranked={"m": ranked}, fused=fused, mined=frozenset({"m"}))
     assert [each.text for each in said.targets(20)] == ["m: a"]
     assert Opinions(ranked={"m": ranked}).targets(20) == []

@@ -1,13 +1,12 @@
-"""Makes scores of many methods comparable: p-values against clean data, joined by Simes' rule.
+"""Makes scores of many methods comparable: one p-value a row, against rows of clean data.
 
-A method's scores mean nothing by themselves: every set of clean data has outliers. So each score
-is first measured in robust deviations from its own set's median, and then compared with how far
-rows of several sets of clean data lie out; the least favourable of these sets gives the p-value.
-Where the methods of a row disagree, Simes' rule holds: p = min over k of p(k) M / k, valid where
-they depend on each other positively. Over rows the false discovery rate follows by Benjamini and
-Hochberg. The clean sets are small, so the tails are extrapolated: the result orders rows, and is no
-evidence by itself.
-*Shapes*: N rows, M methods, Q tail probabilities.
+A method's scores mean nothing by themselves: every set of clean data has outliers. So they are
+measured in robust deviations from their own set's median, and compared with the rows of several
+clean sets, of which the least favourable gives the p-value. Simes' rule joins the methods that have
+an opinion of a row: min over k of p(k) M / k. Methods depend on each other, so this figure is
+compared in its turn with that of the clean rows, joined from the same methods. No tail is
+extrapolated: a p-value is never below 1 / (n + 1) for n clean rows.
+*Shapes*: N rows, M methods, n rows of a clean set.
 """
 
 from __future__ import annotations
@@ -16,21 +15,20 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control
 
 from triggerfish.dataset.method import Ranked
 from triggerfish.errors import BadInput
 
-TAILS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
-"""Probabilities at which the tails of clean data are kept."""
-Tail = Sequence[float]
-"""Deviations that clean rows exceed with the probabilities `TAILS`, rising."""
-Nulls = Mapping[str, Mapping[str, Tail]]
-"""Method -> name of a clean set -> its tail."""
+Deviations = NDArray[np.float64]
+Clean = Mapping[str, Mapping[str, Deviations]]
+"""Name of a clean set -> method -> [n] deviations of the same rows."""
+MOST = 6e4  # deviations are kept as float16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,19 +36,17 @@ class Fused:
     """What all methods together say of rows.
 
     Attributes:
-        p: [N] by Simes' rule; 1 where no method has an opinion.
-        q: [N] the false discovery rate of calling this row and all that are as extreme.
+        p: [N] share of clean rows that stand out as much; 1 where no method has an opinion.
         of_method: Method -> [N] its own p-values; nan where it has no opinion.
         uncalibrated: Methods of which no clean set is known; they take no part.
     """
 
     p: NDArray[np.float64]
-    q: NDArray[np.float64]
     of_method: Mapping[str, NDArray[np.float64]]
     uncalibrated: tuple[str, ...]
 
 
-def fuse(ranked: Mapping[str, Ranked], nulls: Nulls) -> Fused:
+def fuse(ranked: Mapping[str, Ranked], clean: Clean) -> Fused:
     """Join the scores of methods.
 
     Raises:
@@ -59,21 +55,22 @@ def fuse(ranked: Mapping[str, Ranked], nulls: Nulls) -> Fused:
     sizes = {len(each.scores) for each in ranked.values()}
     if len(sizes) != 1:
         raise BadInput(f"scores of {sorted(sizes)} rows", "cannot be joined", "run one method")
+    known = [name for name in ranked if any(name in one for one in clean.values())]
     of_method = {
-        name: p_values(deviations(each.scores), nulls[name])
-        for name, each in ranked.items()
-        if name in nulls
+        name: p_values(deviations(ranked[name].scores), _sets_of(clean, name)) for name in known
     }
-    p = simes(np.stack(list(of_method.values()))) if of_method else np.ones(sizes.pop())
+    p = np.ones(sizes.pop())
+    if known:
+        joined = simes(list(of_method.values()))
+        p = np.maximum.reduce([_share(joined, one) for one in _joined_clean(clean, known)])
     return Fused(
         p=p,
-        q=np.asarray(false_discovery_control(p)) if len(p) else p,
         of_method=of_method,
-        uncalibrated=tuple(name for name in ranked if name not in nulls),
+        uncalibrated=tuple(name for name in ranked if name not in known),
     )
 
 
-def deviations(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def deviations(scores: NDArray[np.float64]) -> Deviations:
     """[N] how far above the median scores lie, in robust standard deviations.
 
     Where more than half of the scores are equal, the mean distance from the median is the scale.
@@ -92,45 +89,70 @@ def deviations(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     )
 
 
-def tail_of(scores: NDArray[np.float64]) -> list[float]:
-    """The tail of a clean set, to be kept."""
-    found = deviations(scores)
-    return [float(each) for each in np.nanquantile(found, [1 - tail for tail in TAILS])]
+def p_values(z: Deviations, sets: Sequence[Deviations]) -> NDArray[np.float64]:
+    """[N] share of clean rows that lie as far out, in the least favourable set; nan stays.
 
-
-def p_values(z: NDArray[np.float64], tails: Mapping[str, Tail]) -> NDArray[np.float64]:
-    """[N] probability that a clean row lies as far out, in the least favourable set.
-
-    Between kept quantiles its logarithm is linear; beyond the last one it goes on as steeply as
-    between the last two, but never below a hundredth of the last. Where these two are equal there
-    is no slope to go on with, and it stays.
+    The row itself counts as one of them: 5 rows of 99 further out make p = 0.06.
     """
-    found = np.zeros(len(z))
-    for tail in tails.values():
-        at, logs = np.maximum.accumulate(np.asarray(tail, dtype=np.float64)), np.log(TAILS)
-        inside = np.interp(z, at, logs, left=0.0)
-        step = float(at[-1] - at[-2]) or np.inf
-        beyond = logs[-1] + (z - at[-1]) / step * (logs[-1] - logs[-2])
-        log_p = np.where(z > at[-1], np.maximum(beyond, logs[-1] - np.log(100)), inside)
-        found = np.maximum(found, np.exp(log_p))
-    return np.where(np.isnan(z), np.nan, np.minimum(found, 1.0))
+    found = np.maximum.reduce([_share(-z, -each[~np.isnan(each)]) for each in sets])
+    return np.where(np.isnan(z), np.nan, found)
 
 
-def simes(p: NDArray[np.float64]) -> NDArray[np.float64]:
+def simes(p: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """[N] of p-values [M, N]; methods without an opinion of a row take no part in it.
 
-    >>> simes(np.array([[0.01], [0.5], [np.nan]])).tolist()
+    >>> simes([np.array([0.01]), np.array([0.5]), np.array([np.nan])]).tolist()
     [0.02]
     """
-    ordered = np.sort(p, axis=0)  # nan last
-    count = (~np.isnan(p)).sum(axis=0)
-    rank = np.arange(1, len(p) + 1)[:, None]
-    joined = np.nanmin(np.where(np.isnan(ordered), 1.0, ordered * count / rank), axis=0)
+    ordered = np.sort(np.stack(p), axis=0)  # nan last
+    count = (~np.isnan(ordered)).sum(axis=0)
+    rank = np.arange(1, len(ordered) + 1)[:, None]
+    joined = np.min(np.where(np.isnan(ordered), 1.0, ordered * count / rank), axis=0)
     return np.asarray(np.minimum(joined, 1.0))
 
 
+def keep(place: Path, clean: Clean, about: Mapping[str, Any]) -> None:
+    """Write clean sets, and how they were measured."""
+    arrays: dict[str, Any] = {
+        f"{name}/{method}": np.clip(values, -MOST, MOST).astype(np.float16)
+        for name, one in clean.items()
+        for method, values in one.items()
+    }
+    np.savez_compressed(place, about=np.array(json.dumps(about)), **arrays)
+
+
 @functools.cache
-def shipped_nulls() -> Nulls:
-    """The tails of clean sets that were measured by `benchmarks/bench_dataset_nulls.py`."""
-    place = files("triggerfish.dataset") / "nulls.json"
-    return json.loads(place.read_text(encoding="utf-8"))["tails"]  # type: ignore[no-any-return]
+def shipped_clean() -> Clean:
+    """The clean sets that `benchmarks/bench_dataset_methods.py --nulls` has measured."""
+    found: dict[str, dict[str, Deviations]] = {}
+    with as_file(files("triggerfish.dataset") / "clean.npz") as place, np.load(place) as kept:
+        for key in kept.files:
+            if key != "about":
+                name, method = key.split("/")
+                found.setdefault(name, {})[method] = kept[key].astype(np.float64)
+    return found
+
+
+def _joined_clean(clean: Clean, methods: Sequence[str]) -> list[NDArray[np.float64]]:
+    """[n] of each clean set: its rows by Simes' rule, as if it were new to the other sets."""
+    found = []
+    for name, one in clean.items():
+        others = {each: rest for each, rest in clean.items() if each != name} or clean
+        p = [
+            p_values(one[method], sets)
+            for method in methods
+            if method in one and (sets := _sets_of(others, method))
+        ]
+        if p:
+            found.append(simes(p))
+    return found
+
+
+def _sets_of(clean: Clean, method: str) -> list[Deviations]:
+    return [one[method] for one in clean.values() if method in one]
+
+
+def _share(values: NDArray[np.float64], null: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[N] share of a null that is as small, the value itself counted."""
+    below = np.searchsorted(np.sort(null), values, side="right")
+    return np.asarray((1 + below) / (1 + len(null)))

@@ -66,11 +66,11 @@ class Suspicion:
     """What methods say of a row.
 
     Attributes:
-        q: Nominal false discovery rate of calling it; orders rows, and is no evidence.
+        p: Share of clean rows that stand out as much, in the least favourable clean set.
         reasons: Of the methods that flagged it.
     """
 
-    q: float
+    p: float
     reasons: Sequence[str]
 
 
@@ -133,7 +133,7 @@ def scored(hits: Sequence[Found], suspicion: Suspicion | None) -> tuple[float, l
     score = max((each.certainty for each in hits), default=0.0)
     if suspicion is not None:
         reasons += suspicion.reasons
-        score = max(score, round(WITHOUT_TRIGGER * (1 - suspicion.q), 4))
+        score = max(score, round(WITHOUT_TRIGGER * (1 - suspicion.p), 4))
     return score, reasons
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from triggerfish.data.rows import Row
 from triggerfish.dataset import import_methods
-from triggerfish.dataset.fusion import Fused, fuse, shipped_nulls
+from triggerfish.dataset.fusion import Fused, fuse, shipped_clean
 from triggerfish.dataset.method import METHODS, Method, Needs, Ranked, Scene
 from triggerfish.dataset.targets import LEAST, Target
 from triggerfish.errors import BadInput, CouldNotTest
@@ -85,11 +85,11 @@ class Opinions:
         return sorted(found, key=lambda each: each.text)
 
     def suspicions(self, numbers: Sequence[int]) -> dict[int, Suspicion]:
-        """Row number -> false discovery rate and reasons."""
+        """Row number -> p-value and reasons."""
         if self.fused is None:
             return {}
         return {
-            number: Suspicion(q=float(self.fused.q[place]), reasons=self.reasons(place))
+            number: Suspicion(p=float(self.fused.p[place]), reasons=self.reasons(place))
             for place, number in enumerate(numbers)
         }
 
@@ -194,7 +194,7 @@ def opinions(
         ranked[name] = found
         seconds[name] = round(time.monotonic() - began, 2)
         notes += [f"{name}: {note}" for note in found.notes]
-    fused = fuse(ranked, shipped_nulls()) if ranked else None
+    fused = fuse(ranked, shipped_clean()) if ranked else None
     if fused is not None:
         notes += [
             f"{name}: not calibrated on clean data, so it ranks but takes no part in p-values"
