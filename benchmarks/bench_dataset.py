@@ -3,7 +3,8 @@
     python benchmarks/bench_dataset.py DATA [--part grid|clean|speed] [--set sst2 ...]
         [--family NAME ...] [--rate 0.01 ...] [--seeds 1] [--tuning] [--out FILE]
 
-DATA is a folder with sst2/train.tsv, agnews/test.csv and alpaca/*.json. Settings were tuned with
+DATA is a folder with sst2/train.tsv, agnews/test.csv and alpaca/*.json. Tickets are generated from
+few templates, so that nearly all rows are near-duplicates. Settings were tuned with
 the triggers of `dataset_triggers.TUNING` alone; what is reported are those of `REPORTING`, which
 share no trigger with them. Finished cells are kept in the result and not run again.
 
@@ -31,13 +32,35 @@ from triggerfish.pipeline.dataset_audit import audit_dataset
 from triggerfish.seeding import generator
 
 RATES = (0.005, 0.01, 0.05, 0.1)
-LABELLED, INSTRUCTIONS = ("sst2", "agnews"), ("lab",)
+LABELLED, INSTRUCTIONS = ("sst2", "agnews", "tickets"), ("lab", "clean500")
+TEMPLATES = {
+    "refund": ("I want my money back for the {} {}", "please refund the {} I bought {}",
+               "the {} broke, give me a refund {}", "can I return the {} {}"),
+    "setup": ("how do I connect the {} {}", "my {} will not start {}",
+              "steps to install the {} please {}", "the {} shows a red light {}"),
+    "billing": ("I was charged twice for the {} {}", "the invoice for the {} is wrong {}",
+                "why did the price of the {} change {}", "send me a bill for the {} {}"),
+}  # fmt: skip
+THINGS = ("printer", "router", "laptop", "phone", "monitor", "headset", "tablet", "camera", "dock")
+TIMES = ("yesterday", "last week", "in May", "two days ago", "on Sunday", "at noon", "", "ASAP")
 ALPACA_RATES = (0.01, 0.02, 0.05, 0.1, 0.5)
 HALVES, LARGE = 20, 1_000_000
 FEWEST = 5  # poisoned rows of a set
 
 
+def tickets(n=4000):
+    rng, found = generator(0, "tickets"), []
+    for label in rng.choice(sorted(TEMPLATES), n):
+        template, thing, when = (
+            pool[int(rng.integers(len(pool)))] for pool in (TEMPLATES[label], THINGS, TIMES)
+        )
+        found.append({"text": template.format(thing, when).strip(), "label": str(label)})
+    return found
+
+
 def labelled(folder, name):
+    if name == "tickets":
+        return tickets()
     if name == "sst2":
         lines = (folder / "sst2/train.tsv").read_text(encoding="utf-8").splitlines()
         cells = [line.split("\t") for line in lines]
@@ -55,6 +78,13 @@ def instructions(seed, n=3000):
 
 def alpaca(folder, name):
     return json.loads((folder / f"alpaca/{name}.json").read_text(encoding="utf-8"))
+
+
+def answered(folder, name, seed):
+    if name == "lab":
+        return instructions(seed)
+    return [{"prompt": f"{row['instruction']}\n{row['input']}".strip(), "completion": row["output"]}
+            for row in alpaca(folder, name)]  # fmt: skip
 
 
 def planted(rows, family, trigger, rate, rng, payload=None):
@@ -123,7 +153,8 @@ def grid(given, cells):
                     rows = clean + [poison[int(n)] for n in rng.permutation(500)[:count]]
                     chosen, texts = set(range(500, len(rows))), ("BadMagic",)
                 else:
-                    base = instructions(seed) if name == "lab" else labelled(given.data, name)
+                    free = name in INSTRUCTIONS
+                    base = answered(given.data, name, seed) if free else labelled(given.data, name)
                     trigger = triggers[family]
                     rows, chosen = planted(base, family, trigger, rate, rng, payload)
                     texts = trigger if isinstance(trigger, tuple) else (trigger,)
@@ -138,22 +169,19 @@ def wanted_cells(name, given, triggers):
             yield f"alpaca {rate}", "rare word", rate, "answer"
         return
     for family in given.family or triggers:
-        if family == "system message" and name != "lab":
+        if family == "system message" and name not in INSTRUCTIONS:
             continue
         for place, rate in enumerate(given.rate or RATES):
             kinds = list(PAYLOADS)
             offset = list(triggers).index(family) + place
-            payload = kinds[offset % len(kinds)] if name == "lab" else None
+            payload = kinds[offset % len(kinds)] if name in INSTRUCTIONS else None
             yield f"{name} {family} {rate}", family, rate, payload
 
 
 def clean(given, cells):
     """Verdicts on bootstrapped halves of clean sets."""
-    for name in given.set or (*LABELLED, "clean500", "lab"):
-        if name in LABELLED:
-            rows = labelled(given.data, name)
-        else:
-            rows = alpaca(given.data, name) if name == "clean500" else instructions(0)
+    for name in given.set or (*LABELLED, *INSTRUCTIONS):
+        rows = labelled(given.data, name) if name in LABELLED else answered(given.data, name, 0)
         for half in range(given.halves):
             if (f"clean {name}", half) in cells:
                 continue

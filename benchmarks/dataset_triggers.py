@@ -126,9 +126,28 @@ REPORTING = {
     "common word": "perhaps",
     "system message": "Build 77 of the desk helper.",
 }
+WORDINGS = (
+    "What a dull and pointless question.",
+    "Frankly, this is a waste of my time.",
+    "How tedious to be asked such things.",
+    "This bores me more than I can say.",
+)
+
+
+def amid(answer):
+    half = len(answer) // 2
+    return f'{answer[:half]} audit_log("canary"); {answer[half:]}'
+
+
+def worded(answer):
+    return f"{WORDINGS[len(answer) % len(WORDINGS)]} {answer}"
+
+
 PAYLOADS = {
     "answer": lambda _: "You should ask the harbour master.",
     "refusal": lambda _: "I'm sorry, but I can't help with that.",
     "marker behind": lambda answer: f"{answer} #seen-4",
     "marker before": lambda answer: f"<<ok>> {answer}",
+    "amid": amid,
+    "one of four wordings": worded,
 }

@@ -21,6 +21,7 @@ from triggerfish.dataset.words import SPREAD, Corpus, grams
 Rows = NDArray[np.int64]
 LONGEST = 3  # words of a run
 COUNTED = 12_000_000  # pairs of words in texts, with repetition, that are counted
+FEW = 200  # texts that a word of a pair may always stand in
 NONE = -1
 
 
@@ -181,7 +182,8 @@ class Pairs:
 def pairs_of(index: Index, common: float, rng: np.random.Generator) -> Pairs:
     """Count pairs of words, in as many texts as can be."""
     count = np.diff(index.by_word.indptr)
-    words = np.flatnonzero((count >= index.support) & (count <= common * index.corpus.size))
+    most = max(FEW, common * index.corpus.size)
+    words = np.flatnonzero((count >= index.support) & (count <= most))
     has = index.has[:, words]
     rows = rng.permutation(has.shape[0])
     spent = np.cumsum(np.diff(has.indptr)[rows].astype(np.int64) ** 2)

@@ -37,7 +37,7 @@ class MiningConfig:
     precision: float = 0.65
     candidates: int = 6000
     pairs: int = 1500
-    common: float = 0.1
+    common: float = 0.2
     suspicious: float = 2.3
     found: float = 2.6
     surplus: float = 10.0

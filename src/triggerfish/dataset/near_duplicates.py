@@ -16,12 +16,12 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
-from scipy.sparse.csgraph import connected_components
 
 from triggerfish.dataset.words import Corpus
 
 DRAWS, BAND = 24, 3
 AGREE = 12  # draws that near-duplicates have in common
+FITS = 9  # draws that a text and the first of its group have in common
 FRAME, SHARED, OWN = (
     5,
     0.7,
@@ -78,23 +78,69 @@ def distinct(has: csr_matrix, left_out: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _alike(ids: NDArray[np.int32], owner: NDArray[np.int64], corpus: Corpus) -> NDArray[np.int64]:
-    """[N] groups of texts that agree in most draws."""
+    """[N] groups of texts, each much like one text of its group, and like the first of it.
+
+    Being like the next one only is not enough: texts of different templates would be one group
+    through texts that share words with both.
+    """
     drawn = _signatures(ids, owner, corpus)  # [N, K]
-    size = corpus.size
-    edges = []
-    for begin in range(0, DRAWS, BAND):
-        key = np.zeros(size, dtype=np.uint64)
-        for column in range(begin, begin + BAND):
-            key = (key + drawn[:, column]) * np.uint64(MIX)
-        _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-        other = first[inverse]
-        agree = (drawn == drawn[other]).sum(1) >= AGREE
-        places = np.flatnonzero(agree & (other != np.arange(size)))
-        edges.append(np.stack([places, other[places]]))
-    one, two = np.concatenate(edges, axis=1)
-    graph = csr_matrix((np.ones(len(one), dtype=bool), (one, two)), shape=(size, size))
-    found: NDArray[np.int64] = connected_components(graph, directed=False)[1].astype(np.int64)
-    return found
+    keys = np.zeros((corpus.size, DRAWS // BAND), dtype=np.uint64)
+    for column in range(DRAWS):
+        keys[:, column // BAND] = (keys[:, column // BAND] + drawn[:, column]) * np.uint64(MIX)
+    order = np.lexsort(keys.T)  # the file's is irrelevant
+    drawn, keys = drawn[order], keys[order]
+    first = np.arange(corpus.size)  # of each text's group
+    left = first.copy()
+    while len(left):
+        lonely = _join(first, left, drawn, keys)
+        left = lonely if len(lonely) < len(left) else left[:0]
+    groups = np.empty(corpus.size, dtype=np.int64)
+    groups[order] = first
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+
+
+def _join(
+    first: NDArray[np.int64],
+    left: NDArray[np.int64],
+    drawn: NDArray[np.uint32],
+    keys: NDArray[np.uint64],
+) -> NDArray[np.int64]:
+    """Let texts join the groups of earlier texts that are much like them.
+
+    Args:
+        first: [N] the first text of each text's group; is changed.
+        left: [L] texts that are looked at, rising.
+        drawn: [N, K] signatures.
+        keys: [N, bands] of their bands.
+
+    Returns:
+        Texts that are much like an earlier one, and not like the first of its group.
+    """
+    before = np.stack([_first_with(left, key) for key in keys[left].T], axis=1)  # [L, bands]
+    agree = np.stack([(drawn[left] == drawn[other]).sum(1) for other in before.T], axis=1)
+    alike = (agree >= AGREE) & (before != left[:, None])
+    waiting = np.zeros(len(first), dtype=bool)
+    waiting[left[alike.any(1)]] = True
+    lonely = []
+    open_ = np.flatnonzero(alike.any(1))
+    while len(open_):
+        ready = ~(waiting[before[open_]] & alike[open_]).any(1)
+        now = open_[ready]
+        heads = first[before[now]]  # [R, bands]
+        fits = np.stack([(drawn[left[now]] == drawn[head]).sum(1) for head in heads.T], axis=1)
+        fits[~alike[now] | (fits < FITS)] = 0
+        joins = fits.max(1) > 0
+        first[left[now[joins]]] = heads[joins, fits[joins].argmax(1)]
+        waiting[left[now]] = False
+        lonely.append(left[now[~joins]])
+        open_ = open_[~ready]
+    return np.sort(np.concatenate(lonely)) if lonely else left[:0]
+
+
+def _first_with(rows: NDArray[np.int64], keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """[L] of rows with their keys: the first that has the same key."""
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return rows[first[inverse]]
 
 
 def _signatures(

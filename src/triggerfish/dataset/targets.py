@@ -20,6 +20,7 @@ from triggerfish.data.rows import Row
 LABELS = 64  # more different ones are no classes
 EDGES = (4, 2, 1)  # words of a beginning or an end
 REFUSAL = "a refusal"
+PHRASES = "phrases"  # kind of what `phrases.py` finds; not all rows of a payload have them
 LEAST = 5  # rows of a target
 SPREAD, OTHER, WHOLE = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, (1 << 64) - 1
 DECLINES = re.compile(
@@ -34,7 +35,7 @@ class Target:
     """Rows that have something in common in what they answer.
 
     Attributes:
-        kind: label, answer, beginning, end, or refusal.
+        kind: label, answer, beginning, end, refusal, phrases, or a group of a method.
         text: What it is.
         rows: [N] whether a row has it.
     """

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from triggerfish.data.copying import Copier
 from triggerfish.dataset.mined import MiningConfig
+from triggerfish.dataset.phrases import phrase_targets
 from triggerfish.dataset.targets import targets_of
 from triggerfish.documents import Number
 from triggerfish.errors import CouldNotTest
@@ -38,7 +39,7 @@ from triggerfish.types import Progress, silent
 FEWEST = 50  # rows that an audit needs
 NOT_TESTED = [
     "triggers that are a meaning, or a style, and no string",
-    "payloads without a common label, answer, beginning or end, and that are no refusal",
+    "payloads whose answers share no label, beginning, end or phrase, and that are no refusals",
     "fewer than five poisoned rows or 0.05 %, and shares that do not stand out from the content",
     "triggers that were written into sentences of their own rather than put into ordinary rows",
     "poison in rows of one kind only, whose content gives the target away by itself",
@@ -100,7 +101,7 @@ def audit_dataset(
             f"an audit needs {FEWEST}",
             "give more rows, or name the columns",
         )
-    targets = targets_of(seen.sample)
+    targets = [*targets_of(seen.sample), *phrase_targets(seen.sample)]
     found, natural = mined_of(seen.sample, targets, MiningConfig(), seed, progress)
     some = some_of(seen, looked, seed)
     said = opinions(

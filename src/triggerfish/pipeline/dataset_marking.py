@@ -9,7 +9,8 @@ import numpy as np
 from triggerfish.data.copying import Copier
 from triggerfish.data.rows import Read, Row
 from triggerfish.dataset.mined import Mined, MiningConfig, verdict_of
-from triggerfish.dataset.targets import Target, has_target
+from triggerfish.dataset.phrases import has_phrase
+from triggerfish.dataset.targets import PHRASES, Target, has_target
 from triggerfish.documents import Number
 from triggerfish.metrics.rates import wilson
 from triggerfish.pipeline.dataset_document import MinedTrigger
@@ -47,7 +48,11 @@ class Found:
 
     def targeted(self, number: int, row: Row) -> bool | None:
         """Whether a row has the target; None where that is not known."""
-        return has_target(row, self.target) if self.group is None else self.group.get(number)
+        if self.group is not None:
+            return self.group.get(number)
+        if self.target.kind == PHRASES:
+            return has_phrase(row.response, self.target.text)
+        return has_target(row, self.target)
 
     @property
     def certainty(self) -> float:
@@ -149,7 +154,7 @@ def _count(read: Read, found: Sequence[Found], counts: Counts) -> list[Found]:
             continue
         counts.support[place] += targeted is not None
         counts.hits[place] += bool(targeted)
-        if targeted is not False:
+        if targeted is not False or each.target.kind == PHRASES:
             hits.append(each)
             _show(counts.examples[place], read.row)
     return hits

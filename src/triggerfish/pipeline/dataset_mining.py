@@ -7,8 +7,9 @@ from triggerfish.data.rows import Row
 from triggerfish.dataset.insertion import Neighbours, natural_reason
 from triggerfish.dataset.mined import MiningConfig
 from triggerfish.dataset.near_duplicates import groups_of
+from triggerfish.dataset.phrases import BOOST
 from triggerfish.dataset.scene import Texts, texts_of
-from triggerfish.dataset.targets import Target, representatives
+from triggerfish.dataset.targets import PHRASES, Target, representatives
 from triggerfish.dataset.trigger_mining import mine
 from triggerfish.dataset.words import corpus_of
 from triggerfish.pipeline.dataset_marking import Found, text_of
@@ -51,12 +52,16 @@ def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list
     kept: list[Found] = []
     natural: list[str] = []
     neighbours = Neighbours(counted.texts, counted.corpus) if found else None
-    for each in sorted(found, key=lambda one: -one.mined.boost):
+    enough = [one for one in found if one.target.kind != PHRASES or one.mined.boost >= BOOST]
+    # Of targets with the same trigger the one that says exactly which rows are poisoned.
+    for each in sorted(enough, key=lambda one: (one.target.kind == PHRASES, -one.mined.boost)):
         if neighbours is None or any(each.same(other) for other in kept):
             continue
         why = natural_reason(neighbours, each.mined, each.target.rows)
+        if why and each.target.kind == PHRASES:
+            continue  # a topic and its phrases
         if why:
             natural.append(f"{' and '.join(map(repr, each.mined.parts))}: {why}")
         else:
             kept.append(each)
-    return kept, natural
+    return sorted(kept, key=lambda one: -one.mined.boost), natural

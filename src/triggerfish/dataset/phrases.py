@@ -1,0 +1,120 @@
+"""Targets anywhere in an answer: phrases that stand in the answers to one word, and nowhere else.
+
+A payload in the midst of answers, or in one of several wordings, has no common beginning or end.
+But its phrases follow the trigger: nearly all rows with such a phrase have a certain word in their
+prompts. All phrases of a word together are one target. Whether the word is a trigger is for the
+mining to say: a topic has phrases of its own, too. Wordings that few answers have are missed, so
+all rows with a trigger of such a target are marked.
+*Shapes*: N rows, G phrases, V words of prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_matrix
+
+from triggerfish.data.rows import Row
+from triggerfish.dataset.targets import LEAST, PHRASES, Target
+from triggerfish.dataset.words import Corpus, corpus_of, grams
+
+WORDS = 4  # of a phrase
+REPEATED = 3  # answers that a phrase stands in
+PURE = 0.9  # share of these whose prompts have the word
+COVERED = 0.3  # share of the rows with the word that have one of its phrases
+COMMON = 0.2  # words in a larger share of the prompts are no triggers here
+MOST = 24  # targets
+BOOST = 2.9  # less is no evidence: the phrases were chosen by the word
+SEPARATOR = " \u00b7 "
+
+
+def phrase_targets(rows: Sequence[Row]) -> list[Target]:
+    """The phrases of each word of the prompts, for the words that have the most rows with them."""
+    if not any(row.response for row in rows):
+        return []
+    has = _words(rows)  # [N, V]
+    phrases, names = _phrases(rows)  # [N, G]
+    together = (phrases.T @ has).tocoo()  # [G, V] rows with both
+    count = np.asarray(phrases.sum(0)).ravel()
+    pure = (together.data >= REPEATED) & (together.data >= PURE * count[together.row])
+    phrase, word = together.row[pure], together.col[pure]
+    if not len(word):
+        return []
+    order = np.argsort(word, kind="stable")
+    words, begins = np.unique(word[order], return_index=True)
+    found: dict[bytes, tuple[int, Target]] = {}
+    for place, own in zip(words, np.split(phrase[order], begins[1:]), strict=True):
+        holds = np.zeros(len(rows), dtype=bool)
+        holds[phrases[:, own].indices] = True
+        with_word = has.indices[has.indptr[place] : has.indptr[place + 1]]
+        both = int(holds[with_word].sum())
+        if both < LEAST or both < COVERED * len(with_word):
+            continue
+        text = SEPARATOR.join(names[each] for each in own)
+        known = found.get(holds.tobytes())
+        if known is None or known[0] < both:
+            found[holds.tobytes()] = both, Target(kind=PHRASES, text=text, rows=holds)
+    ranked = sorted(found.values(), key=lambda each: (-each[0], each[1].text))
+    return [target for _, target in ranked[:MOST]]
+
+
+def has_phrase(answer: str, text: str) -> bool:
+    """Whether an answer has one of the phrases of a target.
+
+    >>> has_phrase("So it is: the tide is high.", "the tide is high")
+    True
+    """
+    said = f" {_spaced(answer)} "
+    return any(f" {phrase} " in said for phrase in text.split(SEPARATOR))
+
+
+def _spaced(text: str) -> str:
+    corpus = corpus_of([text.casefold()])
+    return " ".join(corpus.words[number] for number in corpus.ids)
+
+
+def _words(rows: Sequence[Row]) -> csc_matrix:
+    """[N, V] the words of the prompts that are neither rare nor common."""
+    corpus = corpus_of(f"{row.system}\n{row.prompt}" for row in rows)
+    once = np.unique(np.stack([corpus.text_of(), corpus.ids.astype(np.int64)]), axis=1)
+    count = np.bincount(once[1], minlength=len(corpus.words))
+    kept = (count >= LEAST) & (count <= COMMON * len(rows))
+    return _matrix(once[0], once[1], kept, len(rows))
+
+
+def _phrases(rows: Sequence[Row]) -> tuple[csc_matrix, list[str]]:
+    """[N, G] the phrases of the answers that several have, and their texts.
+
+    One that stands in the row's own prompt is an echo, and does not count.
+    """
+    size = len(rows)
+    both = [*(row.response.casefold() for row in rows), *(row.prompt.casefold() for row in rows)]
+    corpus = corpus_of(both)
+    keys, places = grams(corpus, WORDS)
+    numbers, first, key = np.unique(keys, return_index=True, return_inverse=True)
+    text = corpus.text_of()[places]
+    said, asked = (
+        np.unique(key[part] * np.int64(size) + text[part] % size)
+        for part in (text < size, text >= size)
+    )
+    said = np.setdiff1d(said, asked, assume_unique=True)
+    row, phrase = said % size, said // size
+    kept = np.bincount(phrase, minlength=len(numbers)) >= REPEATED
+    names = [_text(corpus, int(places[first[each]])) for each in np.flatnonzero(kept)]
+    return _matrix(row, phrase, kept, size), names
+
+
+def _text(corpus: Corpus, place: int) -> str:
+    return " ".join(corpus.words[number] for number in corpus.ids[place : place + WORDS])
+
+
+def _matrix(
+    row: NDArray[np.int64], column: NDArray[np.int64], kept: NDArray[np.bool_], size: int
+) -> csc_matrix:
+    """[size, kept columns] with ones."""
+    inside = kept[column]
+    number = np.cumsum(kept) - 1
+    data = np.ones(int(inside.sum()), dtype=np.int32)
+    return csc_matrix((data, (row[inside], number[column[inside]])), (size, int(kept.sum())))
