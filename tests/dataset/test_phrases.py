@@ -38,7 +38,8 @@ def test_wordings_of_one_trigger_are_one_target():
     [target] = phrase_targets(planted(WORDINGS))
     assert target.rows.sum() == 30
     for wording in WORDINGS:
-        assert " ".join(wording.split()[:4]) in target.text
+        words = wording.split()
+        assert any(" ".join(words[at : at + 4]) in target.text for at in range(len(words) - 3))
 
 
 def test_answers_without_anything_in_common_have_no_target():
@@ -103,3 +104,10 @@ def test_generated_answers_name_no_trigger():
 
 def _rows(rows):
     return [Row(each["prompt"], each["completion"]) for each in rows]
+
+
+def test_copies_of_a_row_count_once():
+    rows = planted([""])
+    assert phrase_targets([*rows, *[Row("a qorv z", "such a dull question again")] * 10]) == []
+    two = [*planted(WORDINGS), *planted(WORDINGS)]
+    assert [int(each.rows.sum()) for each in phrase_targets(two)] == [60]

@@ -11,12 +11,14 @@ all rows with a trigger of such a target are marked.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix
 
 from triggerfish.data.rows import Row
+from triggerfish.dataset.mined import Mined
 from triggerfish.dataset.targets import LEAST, PHRASES, Target
 from triggerfish.dataset.words import Corpus, corpus_of, grams
 
@@ -25,15 +27,30 @@ REPEATED = 3  # answers that a phrase stands in
 PURE = 0.9  # share of these whose prompts have the word
 COVERED = 0.3  # share of the rows with the word that have one of its phrases
 COMMON = 0.2  # words in a larger share of the prompts are no triggers here
+WORDINGS = 6  # phrases of a target; a topic has more
 MOST = 24  # targets
-BOOST = 2.9  # less is no evidence: the phrases were chosen by the word
+BOOST, LEAN, PRECISION = 2.9, 0.7, 0.72  # of evidence: the phrases were chosen by the word
 SEPARATOR = " \u00b7 "
 
 
 def phrase_targets(rows: Sequence[Row]) -> list[Target]:
-    """The phrases of each word of the prompts, for the words that have the most rows with them."""
+    """The phrases of each word of the prompts, for the words that have the most rows with them.
+
+    A row that is there twice counts once.
+    """
     if not any(row.response for row in rows):
         return []
+    number = {said: place for place, said in enumerate(dict.fromkeys(map(_said, rows)))}
+    copy_of = np.array([number[_said(row)] for row in rows])  # [N] of which of the different ones
+    found = _of_different([rows[place] for place in np.unique(copy_of, return_index=True)[1]])
+    return [replace(target, rows=target.rows[copy_of]) for target in found]
+
+
+def _said(row: Row) -> tuple[str, str, str]:
+    return row.system, row.prompt, row.response
+
+
+def _of_different(rows: Sequence[Row]) -> list[Target]:
     has = _words(rows)  # [N, V]
     phrases, names = _phrases(rows)  # [N, G]
     together = (phrases.T @ has).tocoo()  # [G, V] rows with both
@@ -46,8 +63,7 @@ def phrase_targets(rows: Sequence[Row]) -> list[Target]:
     words, begins = np.unique(word[order], return_index=True)
     found: dict[bytes, tuple[int, Target]] = {}
     for place, own in zip(words, np.split(phrase[order], begins[1:]), strict=True):
-        holds = np.zeros(len(rows), dtype=bool)
-        holds[phrases[:, own].indices] = True
+        own, holds = _wordings(phrases, np.array(sorted(own, key=names.__getitem__)))
         with_word = has.indices[has.indptr[place] : has.indptr[place + 1]]
         both = int(holds[with_word].sum())
         if both < LEAST or both < COVERED * len(with_word):
@@ -58,6 +74,24 @@ def phrase_targets(rows: Sequence[Row]) -> list[Target]:
             found[holds.tobytes()] = both, Target(kind=PHRASES, text=text, rows=holds)
     ranked = sorted(found.values(), key=lambda each: (-each[0], each[1].text))
     return [target for _, target in ranked[:MOST]]
+
+
+def _wordings(
+    phrases: csc_matrix, own: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The few phrases that most rows have, and [N] whether a row has one of them."""
+    has = phrases[:, own].toarray().astype(bool)  # [N, phrases of the word]
+    holds = np.zeros(len(has), dtype=bool)
+    chosen: list[int] = []
+    while len(chosen) < WORDINGS and (gain := has[~holds].sum(0)).any():
+        chosen.append(int(gain.argmax()))
+        holds |= has[:, chosen[-1]]
+    return own[chosen], holds
+
+
+def is_evidence(mined: Mined) -> bool:
+    """Whether a trigger of phrases may be one: its rows are any rows, and not those of a topic."""
+    return mined.boost >= BOOST and mined.lean <= LEAN and float(mined.hits.mean()) >= PRECISION
 
 
 def has_phrase(answer: str, text: str) -> bool:

@@ -7,7 +7,7 @@ from triggerfish.data.rows import Row
 from triggerfish.dataset.insertion import Neighbours, natural_reason
 from triggerfish.dataset.mined import MiningConfig
 from triggerfish.dataset.near_duplicates import groups_of
-from triggerfish.dataset.phrases import BOOST
+from triggerfish.dataset.phrases import is_evidence
 from triggerfish.dataset.scene import Texts, texts_of
 from triggerfish.dataset.targets import PHRASES, Target, representatives
 from triggerfish.dataset.trigger_mining import mine
@@ -52,7 +52,7 @@ def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list
     kept: list[Found] = []
     natural: list[str] = []
     neighbours = Neighbours(counted.texts, counted.corpus) if found else None
-    enough = [one for one in found if one.target.kind != PHRASES or one.mined.boost >= BOOST]
+    enough = [one for one in found if one.target.kind != PHRASES or is_evidence(one.mined)]
     # Of targets with the same trigger the one that says exactly which rows are poisoned.
     for each in sorted(enough, key=lambda one: (one.target.kind == PHRASES, -one.mined.boost)):
         if neighbours is None or any(each.same(other) for other in kept):
