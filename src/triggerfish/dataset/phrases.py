@@ -28,7 +28,7 @@ PURE = 0.9  # share of these whose prompts have the word
 COVERED = 0.3  # share of the rows with the word that have one of its phrases
 COMMON = 0.2  # words in a larger share of the prompts are no triggers here
 WORDINGS = 6  # phrases of a target; a topic has more
-MOST = 24  # targets
+MOST = 48  # targets, those first that cover most of the rows with their word
 BOOST, LEAN, PRECISION = 2.9, 0.7, 0.72  # of evidence: the phrases were chosen by the word
 SEPARATOR = " \u00b7 "
 
@@ -61,7 +61,7 @@ def _of_different(rows: Sequence[Row]) -> list[Target]:
         return []
     order = np.argsort(word, kind="stable")
     words, begins = np.unique(word[order], return_index=True)
-    found: dict[bytes, tuple[int, Target]] = {}
+    found: dict[bytes, tuple[float, int, Target]] = {}
     for place, own in zip(words, np.split(phrase[order], begins[1:]), strict=True):
         own, holds = _wordings(phrases, np.array(sorted(own, key=names.__getitem__)))
         with_word = has.indices[has.indptr[place] : has.indptr[place + 1]]
@@ -70,10 +70,11 @@ def _of_different(rows: Sequence[Row]) -> list[Target]:
             continue
         text = SEPARATOR.join(names[each] for each in own)
         known = found.get(holds.tobytes())
-        if known is None or known[0] < both:
-            found[holds.tobytes()] = both, Target(kind=PHRASES, text=text, rows=holds)
-    ranked = sorted(found.values(), key=lambda each: (-each[0], each[1].text))
-    return [target for _, target in ranked[:MOST]]
+        covered = both / len(with_word)
+        if known is None or known[0] < covered:
+            found[holds.tobytes()] = covered, both, Target(kind=PHRASES, text=text, rows=holds)
+    ranked = sorted(found.values(), key=lambda each: (-each[0], -each[1], each[2].text))
+    return [target for _, _, target in ranked[:MOST]]
 
 
 def _wordings(
