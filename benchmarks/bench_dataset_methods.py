@@ -7,9 +7,9 @@ The published methods run as published: cleanlab's Datalab with its defaults, ON
 clustering, spectral signatures. `quick` is our audit without a model, by the score of each row.
 Each runs in a process of its own, one after the other; its seconds do not count the start, its
 memory does (a process that has only loaded torch and the model is listed as `nothing`). Recall is
-at the threshold that 5 % of the clean rows exceed. With --nulls the deviations of clean rows are
-written to `dataset/clean.npz`: even rows of each set; the sets of the comparison are odd rows.
-How often rows of a clean set stand out that the others do not know goes to the results.
+at the threshold that 5 % of the clean rows exceed. With --nulls the deviations of clean rows, even
+ones of each set, are written to `dataset/clean.safetensors`; the sets of the comparison are odd
+rows. How often rows of a clean set stand out that the others do not know goes to the results.
 """
 
 import argparse
@@ -41,7 +41,7 @@ SETS = {  # name -> family of the trigger, payload of instructions
 LEFT_OUT = ("gradsentry",)
 """Of the p-values: it follows the length of answers."""
 LEVELS = (0.05, 0.01)
-CLEAN = ROOT / "src/triggerfish/dataset/clean.npz"
+CLEAN = ROOT / "src/triggerfish/dataset/clean.safetensors"
 
 
 def source(folder, name, half):
@@ -165,7 +165,7 @@ def compare(given):
 
 
 def nulls(given):
-    """The deviations of clean rows, for `dataset/clean.npz`."""
+    """The deviations of clean rows, for `dataset/clean.safetensors`."""
     from triggerfish.dataset.fusion import deviations, keep
 
     clean = {}

@@ -170,9 +170,9 @@ def _dataset(name: str, *, reads_model: bool = True, per: int = 6) -> Case:
         ]
         scene = Scene(rows=rows, suspect=suspect, batch_size=size)
         found = METHODS.get(name).run(scene, rng=rng)
-        maps = {key: _rounded(value) for key, value in found.maps.items()}
+        seen = None if found.seen is None else _rounded(found.seen)
         reasons = dict.fromkeys(sorted(found.reasons))  # their numbers are those of the scores
-        return replace(found, scores=_rounded(found.scores), maps=maps, reasons=reasons)
+        return replace(found, scores=_rounded(found.scores), seen=seen, reasons=reasons)
 
     def backward(found: Any) -> Any:
         def turned(values: Any) -> Any:
@@ -185,7 +185,7 @@ def _dataset(name: str, *, reads_model: bool = True, per: int = 6) -> Case:
             flagged=turned(found.flagged),
             reasons={row: None for row in range(len(order)) if order[row] in found.reasons},
             groups=tuple(replace(group, rows=turned(group.rows)) for group in found.groups),
-            maps={key: turned(value) for key, value in found.maps.items()},
+            seen=None if found.seen is None else turned(found.seen),
         )  # fmt: skip
 
     return Case(run=run, backward=backward, sized=sized, reads_model=reads_model)

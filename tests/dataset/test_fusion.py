@@ -86,7 +86,7 @@ def test_no_opinion_is_no_evidence():
 
 
 def test_what_is_kept_is_what_is_read(tmp_path, monkeypatch):
-    keep(tmp_path / "clean.npz", {"set": {"a": np.array([0.5, np.nan, 1e9])}}, {"rows": 3})
+    keep(tmp_path / "clean.safetensors", {"set": {"a": np.array([0.5, np.nan, 1e9])}}, {"rows": 3})
     monkeypatch.setattr(fusion, "files", lambda _: tmp_path)
     read = shipped_clean.__wrapped__()["set"]["a"]
     assert read[0] == 0.5

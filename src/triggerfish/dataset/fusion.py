@@ -12,7 +12,6 @@ extrapolated: a p-value is never below 1 / (n + 1) for n clean rows.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 from triggerfish.dataset.method import Ranked
 from triggerfish.errors import BadInput
@@ -113,23 +113,22 @@ def simes(p: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 def keep(place: Path, clean: Clean, about: Mapping[str, Any]) -> None:
     """Write clean sets, and how they were measured."""
-    arrays: dict[str, Any] = {
+    arrays = {
         f"{name}/{method}": np.clip(values, -MOST, MOST).astype(np.float16)
         for name, one in clean.items()
         for method, values in one.items()
     }
-    np.savez_compressed(place, about=np.array(json.dumps(about)), **arrays)
+    save_file(arrays, place, metadata={key: str(value) for key, value in about.items()})
 
 
 @functools.cache
 def shipped_clean() -> Clean:
     """The clean sets that `benchmarks/bench_dataset_methods.py --nulls` has measured."""
     found: dict[str, dict[str, Deviations]] = {}
-    with as_file(files("triggerfish.dataset") / "clean.npz") as place, np.load(place) as kept:
-        for key in kept.files:
-            if key != "about":
-                name, method = key.split("/")
-                found.setdefault(name, {})[method] = kept[key].astype(np.float64)
+    with as_file(files("triggerfish.dataset") / "clean.safetensors") as place:
+        for key, values in load_file(place).items():
+            name, method = key.split("/")
+            found.setdefault(name, {})[method] = values.astype(np.float64)
     return found
 
 
