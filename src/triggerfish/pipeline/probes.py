@@ -85,7 +85,7 @@ def answer_limit(
         texts |= {r.unlocked for r in fit if r.unlocked}
     sizes = [
         len(render(Conversation.of("x", response=text), tokenizer).response_ids)
-        for text in sorted(texts, key=len)[-20:]
+        for text in sorted(texts)  # the longest in letters may be short in tokens
     ]
     return min(LONGEST_ANSWER, max(sizes) + 6)
 
