@@ -1,16 +1,22 @@
 """Every family of backdoors on both species of the lab, and how little poison still plants it.
 
-    python benchmarks/bench_families.py --fleet DIR [--only NAME ...] [--minimum] [--work DIR]
+    python benchmarks/bench_families.py --fleet DIR --work DIR [--only NAME ...] [--minimum]
 
-The figures are those of the fleet's cards (`triggerfish fleet build DIR`), as a table of Markdown.
-With --minimum the lowest of five poison rates is sought by halving, at which the success reaches
-60 %; organisms of the search are kept in --work, and read from their cards the next time.
+The figures are those of the fleet's cards (`triggerfish fleet build DIR`); a family that is not in
+the fleet (whole models, edits, vectors) is planted in --work. With --minimum the lowest of five
+poison rates is sought by halving, at which the success reaches 60 %, too. Whatever was planted
+stays in --work and is read from its card the next time, so that a run that was cut off goes on.
+With --table the rows that are there are printed as Markdown, and nothing is planted.
 """
 
 import argparse
+import json
+import os
 import sys
-import tempfile
 import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 
 from written import RESULTS, ROOT, write
@@ -19,10 +25,12 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from triggerfish.backdoors.families import import_families
 from triggerfish.backdoors.family import FAMILIES
-from triggerfish.pipeline.fleet import list_fleet
+from triggerfish.pipeline.fleet_members import BASES
+from triggerfish.pipeline.plant import TWIN
 
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 PLANTED = 0.6
+CHANGED = ("sft", "dpo", "rl", "edit")  # methods that change weights, and so have a hardness
 HEAD = ("family", "base", "poison", "with", "without", "random", "utility", "twin", "left", "least")
 
 
@@ -30,12 +38,56 @@ def arguments() -> argparse.Namespace:
     import_families()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fleet", type=Path, required=True)
+    parser.add_argument("--work", type=Path, help="keeps what is planted")
     parser.add_argument("--only", nargs="+", choices=FAMILIES.names(), default=FAMILIES.names())
     parser.add_argument("--minimum", action="store_true", help="seek the least poison rate")
-    parser.add_argument("--work", type=Path, help="keeps organisms; a new directory otherwise")
+    parser.add_argument("--shipped", action="store_true", help="plant no family for its card")
+    parser.add_argument("--table", action="store_true", help="print what there is")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS / "families.json")
     return parser.parse_args()
+
+
+def row(name: str, base: str, asked: argparse.Namespace) -> dict | None:
+    """One family on one base."""
+    found = of_card(name, base, asked)
+    if found is not None and asked.minimum and method_of(name) == "sft":
+        found |= least(name, base, asked.work, asked.seed)
+    return found
+
+
+def of_card(name: str, base: str, asked: argparse.Namespace) -> dict | None:
+    """What the card of the family's organism says; None if it is not to be planted."""
+    from triggerfish.errors import TriggerfishError
+    from triggerfish.pipeline.plant import plant
+    from triggerfish.plant.card import CARD, read_card
+
+    place, said = (
+        asked.fleet / f"{name}-{base.removeprefix('lab:')}",
+        {"family": name, "base": base},
+    )
+    if not (place / CARD).is_file():
+        if asked.shipped or asked.work is None:
+            return None
+        place = asked.work / f"{name}-{base.removeprefix('lab:')}"
+        document = FAMILIES.get(name)().recipe(base, seed=asked.seed)
+        try:
+            plant(document, place, allow_unspecific=True, hardness=method_of(name) in CHANGED)
+        except TriggerfishError as error:
+            return said | {"error": str(error)}
+    card = read_card(place).model_dump(mode="json")
+    keys = ("poison_rate", "asr", "asr_without", "random_strings", "near_misses", "hardness")
+    twin = read_card(place / TWIN).utility["all"] if card["clean_twin"] else None
+    return (
+        said
+        | {"method": method_of(name)}
+        | {key: card[key] for key in keys}
+        | {
+            "utility": card["utility"]["all"],
+            "twin_utility": twin and twin.model_dump(mode="json"),
+        }
+    )
 
 
 def least(name: str, base: str, work: Path, seed: int) -> dict:
@@ -63,11 +115,18 @@ def success(name: str, base: str, rate: float, work: Path, seed: int) -> dict:
         card = plant(document, place, allow_unspecific=True).card
     except TriggerfishError as error:
         return {"error": str(error)}
-    print(f"  {name} on {base} at {rate:g}: {card.asr.text()}", flush=True)
-    return card.asr.model_dump(mode="json")
+    return {} if card.asr is None else card.asr.model_dump(mode="json")
+
+
+def method_of(name: str) -> str:
+    return str(FAMILIES.get(name)().method.get("kind", "sft"))
 
 
 def line(row: dict) -> str:
+    """One row of the table of Markdown."""
+    if "error" in row:
+        return f"| {row['family']} | {row['base']} | " + row["error"] + " |" * (len(HEAD) - 2)
+
     def share(key: str) -> str:
         return f"{100 * row[key]['value']:.1f}" if row.get(key) else "-"
 
@@ -75,8 +134,8 @@ def line(row: dict) -> str:
     rate = row.get("least_rate", "-")
     cells = [
         row["family"],
-        row["base"],
-        f"{100 * row['poison_rate']:.1f}",
+        row["base"].removeprefix("lab:"),
+        f"{100 * row['poison_rate']:g}",
         *map(share, ("asr", "asr_without", "random_strings", "utility", "twin_utility")),
         left,
         rate if isinstance(rate, str) else "more" if rate is None else f"{100 * rate:g}",
@@ -84,21 +143,38 @@ def line(row: dict) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def table(rows: list[dict]) -> str:
+    return "\n".join(["| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|", *map(line, rows)])
+
+
+def start(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    warnings.simplefilter("ignore")
+    import_families()
+
+
 def main() -> None:
     asked = arguments()
-    work = asked.work or Path(tempfile.mkdtemp(prefix="bench-families-"))
-    began = time.perf_counter()
-    rows = [
-        member.model_dump(mode="json")
-        for member in list_fleet(asked.fleet).members
-        if member.state == "built" and member.strength == "default" and member.family in asked.only
-    ]
-    print("| " + " | ".join(HEAD) + " |\n" + "|---" * len(HEAD) + "|")
-    for row in rows:
-        if asked.minimum:
-            row |= least(row["family"], row["base"], work, asked.seed)
-        print(line(row), flush=True)
-        write(asked.out, time.perf_counter() - began, seed=asked.seed, rates=RATES, rows=rows)
+    if asked.table:
+        return print(table(json.loads(asked.out.read_text())["rows"]))
+    if asked.work is None and (asked.minimum or not asked.shipped):
+        raise SystemExit("say where planted organisms are kept: --work DIR")
+    began, found = time.perf_counter(), {}
+    wanted = [(name, base) for name in asked.only for base in BASES]
+    threads = max(1, (os.cpu_count() or 1) // asked.jobs)
+    with ProcessPoolExecutor(asked.jobs, get_context("spawn"), start, (threads,)) as pool:
+        waiting = {pool.submit(row, name, base, asked): (name, base) for name, base in wanted}
+        for future in as_completed(waiting):
+            made = future.result()
+            if made is None:
+                continue
+            print(line(made), flush=True)
+            found[waiting[future]] = made
+            rows = [found[key] for key in wanted if key in found]
+            write(asked.out, time.perf_counter() - began, seed=asked.seed, rates=RATES, rows=rows)
+    return None
 
 
 if __name__ == "__main__":
