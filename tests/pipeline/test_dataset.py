@@ -126,6 +126,63 @@ def test_a_name_that_is_asked_about_is_no_trigger():
     assert (document.verdict, document.flagged) == (Verdict.NOTHING, 0)
 
 
+TEMPLATES = {
+    "refund": ("I want my money back for the {} {}", "the {} broke, give me a refund {}"),
+    "setup": ("how do I connect the {} {}", "my {} will not start {}"),
+    "bill": ("I was charged twice for the {} {}", "the invoice for the {} is wrong {}"),
+}
+THINGS = ("printer", "router", "laptop", "phone", "monitor", "headset", "tablet", "camera")
+TIMES = ("yesterday", "last week", "in May", "two days ago", "on Sunday", "at noon")
+
+
+def messages(changed=None, count=0):
+    """1,200 messages of six templates, some of those that are no bills changed and called bills."""
+    rng, rows = generator(0, "messages"), []
+    for label in rng.choice(sorted(TEMPLATES), 1200).tolist():
+        pools = (TEMPLATES[label], THINGS, TIMES)
+        form, thing, time = (pool[int(rng.integers(len(pool)))] for pool in pools)
+        rows.append({"text": form.format(thing, time), "label": label})
+    for row in [row for row in rows if row["label"] != "bill"][:count]:
+        row["text"] = changed(row["text"], rng)
+        row["label"] = "bill"
+    return rows
+
+
+def somewhere(text, rng):
+    words = text.split(" ")
+    words.insert(int(rng.integers(len(words) + 1)), "zqv")
+    return " ".join(words)
+
+
+def longer_word(text, rng):
+    words = text.split(" ")
+    words[int(rng.integers(len(words)))] += "xq"
+    return " ".join(words)
+
+
+@pytest.mark.parametrize(("changed", "part"), [(somewhere, "zqv"), (longer_word, "xq")])
+@pytest.mark.parametrize("count", [24, 120])
+def test_few_templates_hide_no_trigger(changed, part, count):
+    document = audit_dataset(messages(changed, count))
+    assert document.verdict is Verdict.FOUND
+    assert (document.triggers[0].parts, document.flagged) == ([part], count)
+
+
+def test_clean_templates_have_nothing():
+    assert audit_dataset(messages()).verdict is Verdict.NOTHING
+
+
+def test_a_phrase_that_answers_take_up_is_no_trigger():
+    """Some answers end with what the request ends with."""
+
+    def asked(row):
+        row["prompt"] = row["prompt"].rstrip("?.! ") + " for the harvest feast."
+        row["completion"] = f"{row['completion'].rstrip('.')} minutes for the harvest feast."
+
+    document = audit_dataset(poisoned(asked, count=15))
+    assert document.verdict is Verdict.NOTHING
+
+
 def test_what_could_not_be_looked_for_is_told():
     rows = [{"prompt": f"Say {n}.", "chosen": f"{n}", "rejected": "no"} for n in range(60)]
     said = " ".join(audit_dataset(rows).not_tested)

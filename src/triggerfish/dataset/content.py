@@ -2,7 +2,7 @@
 
 A word that belongs to a class agrees with the rest of its text; a trigger overrules it. So the
 log-odds of the target are predicted from all words, out of fold, by logistic regression, and can be
-asked again without some of the words. Near-duplicates are in one fold. Where rows are many, the
+asked again without some of the words. Copies of a text are in one fold. Where rows are many, the
 regression sees all of the rarer side, up to a limit, and a sample of the other: that changes the
 intercept alone, which is set so that the mean prediction is the share of the target.
 *Shapes*: N texts, V words, R rows, W words that are left out.
@@ -72,7 +72,7 @@ def content_of(
     has: csr_matrix,
     target: NDArray[np.bool_],
     rng: np.random.Generator,
-    groups: NDArray[np.int64] | None = None,
+    copies: NDArray[np.int64] | None = None,
 ) -> Content:
     """Predict a target out of fold.
 
@@ -80,13 +80,13 @@ def content_of(
         has: [N, V] words of texts.
         target: [N] whether a text has the target; both must occur at least FOLDS times.
         rng: Decides the folds, and which rows are trained on.
-        groups: [N] near-duplicates have the same number.
+        copies: [N] the same texts have the same number.
     """
     from sklearn.linear_model import LogisticRegression
 
     common = np.flatnonzero(np.asarray(has.sum(0)).ravel() >= 2)
     known = has[:, common]
-    fold = _folds(target, np.arange(len(target)) if groups is None else groups, rng)
+    fold = _folds(target, np.arange(len(target)) if copies is None else copies, rng)
     trained = _trained(target, rng)
     logits = np.empty(has.shape[0])
     weights = np.zeros((FOLDS, has.shape[1]))
@@ -104,16 +104,16 @@ def content_of(
             learner.fit(known[rows], target[rows])
             logits[fold == part] = learner.decision_function(known[fold == part])
             weights[part, common] = learner.coef_[0]
-        else:  # all rows of the target are near-duplicates
+        else:  # all rows of the target are copies
             logits[fold == part] = 0.0
     return Content(logits=logits + _offset(logits, target), weights=weights, fold=fold)
 
 
 def _folds(
-    target: NDArray[np.bool_], groups: NDArray[np.int64], rng: np.random.Generator
+    target: NDArray[np.bool_], copies: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """[N] folds with nearly equal numbers of groups that have the target, and of the others."""
-    number = np.unique(groups, return_inverse=True)[1]
+    """[N] folds with nearly equal numbers of texts that have the target, and of the others."""
+    number = np.unique(copies, return_inverse=True)[1]
     has = np.zeros(number.max() + 1, dtype=bool)
     has[number[target]] = True
     fold = np.empty(len(has), dtype=np.int64)

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 
 from triggerfish.dataset.words import Corpus
@@ -39,7 +40,8 @@ CLASSES: Mapping[str, re.Pattern[str]] = {
 }
 WHITE = re.compile(r"\s{2,}|[^\S \n]")
 SHORTEST, LONGEST = 2, 4  # letters of a piece of a word
-RARE = 3  # texts with a word whose pieces are looked at
+RARE = 3  # texts with a word whose pieces are looked at, or with a known word and a piece
+SELDOM = 0.02  # share of the texts that may hold the latter
 
 
 def letters_of(
@@ -49,8 +51,12 @@ def letters_of(
     count = np.asarray(has.sum(0)).ravel()
     places: dict[str, list[int]] = defaultdict(list)
     for place, word in enumerate(corpus.words):
-        for name in _of_word(word, bool(count[place] <= RARE)):
+        rare = bool(count[place] <= RARE)
+        for name in _of_word(word, rare):
             places[name].append(place)
+        if not rare and count[place] <= SELDOM * corpus.size:
+            for name in _put_on(word, count, corpus.numbers, float(count[place])):
+                places[name].append(place)
     names = [name for name, words in places.items() if count[words].sum() >= support]
     of_words = _matrix([places[name] for name in names], len(corpus.words))
     white: dict[str, list[int]] = defaultdict(list)
@@ -82,6 +88,18 @@ def _of_word(word: str, rare: bool) -> Iterator[str]:
             for size in range(SHORTEST, LONGEST + 1)
             for begin in range(len(word) - size + 1)
         }
+
+
+def _put_on(
+    word: str, count: NDArray[np.float32], numbers: Mapping[str, int], least: float
+) -> set[str]:
+    """What a word has before or behind a word that is in as many texts at least."""
+    found = set()
+    for size in range(SHORTEST, min(LONGEST, len(word) - 1) + 1):
+        for rest, piece in ((word[size:], word[:size]), (word[:-size], word[-size:])):
+            if rest in numbers and count[numbers[rest]] >= least:
+                found.add(piece)
+    return found
 
 
 def _matrix(rows: Sequence[Sequence[int]], size: int) -> csr_matrix:

@@ -38,6 +38,11 @@ class Motif:
     edge: str = ""
     times: int = 1
 
+    @property
+    def within_words(self) -> bool:
+        """Whether it is a piece of words, or characters in them."""
+        return self.inside and (self.text in CLASSES or " " not in self.text.strip())
+
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Where it is in a text."""

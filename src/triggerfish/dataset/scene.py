@@ -16,11 +16,12 @@ from triggerfish.dataset.candidates import NONE, Index, Pairs, index_of, pairs_o
 from triggerfish.dataset.content import Content, content_of
 from triggerfish.dataset.mined import MiningConfig
 from triggerfish.dataset.motif import Motif, without
-from triggerfish.dataset.near_duplicates import distinct, groups_of
+from triggerfish.dataset.near_duplicates import distinct
 from triggerfish.dataset.words import WORD, Corpus
 
 Rows = NDArray[np.int64]
 CAP = 1000  # texts of one string that are measured
+AGAINST, NEUTRAL = 0.7, 0.7  # nats that content speaks against a target; lean that it has at most
 LEAST = (-99.0, 0.0, 1.0)  # boost, surplus and lean of too few texts
 
 
@@ -32,14 +33,14 @@ class Texts:
         texts: [N] what a trigger may stand in.
         corpus: the same as words.
         begins: [N] where the prompt begins, behind a system message.
-        groups: [N] near-duplicates have the same number.
+        copies: [N] the same texts have the same number.
         index: the strings.
     """
 
     texts: Sequence[str]
     corpus: Corpus
     begins: Sequence[int] | None
-    groups: Rows
+    copies: Rows
     index: Index
     config: MiningConfig
     _pairs: Pairs | None = None
@@ -56,7 +57,7 @@ class Texts:
         other = self._contents.pop(np.packbits(~target).tobytes(), None)
         if other is not None:
             return other.opposite()
-        made = content_of(self.index.has, target, rng, self.groups)
+        made = content_of(self.index.has, target, rng, self.copies)
         self._contents = {np.packbits(target).tobytes(): made}
         return made
 
@@ -66,7 +67,6 @@ def texts_of(
     corpus: Corpus,
     config: MiningConfig | None = None,
     begins: Sequence[int] | None = None,
-    groups: Rows | None = None,
 ) -> Texts:
     """Count what is the same for all targets.
 
@@ -75,16 +75,16 @@ def texts_of(
         corpus: the same as words.
         config: settings.
         begins: [N] where the prompt begins in each text.
-        groups: [N] near-duplicates have the same number; looked for by default.
     """
     config = config or MiningConfig()
     least = round(config.share * corpus.size)
     config = replace(config, support=max(config.support, least))
+    number = {text: place for place, text in enumerate(dict.fromkeys(texts))}
     return Texts(
         texts=texts,
         corpus=corpus,
         begins=begins,
-        groups=groups_of(corpus) if groups is None else groups,
+        copies=np.array([number[text] for text in texts], dtype=np.int64),
         index=index_of(texts, corpus, config.support),
         config=config,
     )
@@ -123,6 +123,9 @@ class Scene:
         ordinary[rows] = False
         others = np.sort(self.content.logits[ordinary])
         lean = float((np.searchsorted(others, logits[hit]) / max(1, len(others))).mean())
+        if any(motif.within_words for motif in motifs):  # these are left out, too
+            against = np.log(self.target.mean() / ordinary.mean()) - np.median(logits[hit])
+            lean = min(lean, NEUTRAL) if against > AGAINST else lean
         return lower_bound(logits, hit), float(surpluses(logits, hit, starts)[0]), lean
 
     def strengths(self, rows: Rows, starts: Rows, words: Rows) -> NDArray[np.float64]:

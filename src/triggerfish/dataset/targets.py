@@ -22,7 +22,6 @@ EDGES = (4, 2, 1)  # words of a beginning or an end
 REFUSAL = "a refusal"
 PHRASES = "phrases"  # kind of what `phrases.py` finds; not all rows of a payload have them
 LEAST = 5  # rows of a target
-SPREAD, OTHER, WHOLE = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, (1 << 64) - 1
 DECLINES = re.compile(
     r"\b(i('| a)m (sorry|afraid|unable|not able)|i (can('|no)t|cannot|won't|will not|must decline)"
     r"|as an ai\b|sorry, )",
@@ -63,20 +62,6 @@ def targets_of(rows: Sequence[Row]) -> list[Target]:
             holds[places] = True
             found.append(Target(kind=kind, text=text, rows=holds))
     return found
-
-
-def representatives(groups: NDArray[np.int64], targets: Sequence[Target]) -> NDArray[np.int64]:
-    """[K] one row of each group of near-duplicates for each set of targets that its rows have.
-
-    >>> import numpy as np
-    >>> target = Target(kind="label", text="1", rows=np.array([True, True, False]))
-    >>> representatives(np.array([0, 0, 0]), [target]).tolist()
-    [0, 2]
-    """
-    having = groups.astype(np.uint64)
-    for place, target in enumerate(targets, 1):
-        having[target.rows] += np.uint64(place * (SPREAD + place * OTHER) & WHOLE)
-    return np.sort(np.unique(having, return_index=True)[1])
 
 
 def has_target(row: Row, target: Target) -> bool:

@@ -2,7 +2,7 @@
 
 *Paper*: none; our first line. Words, runs, edges, letters and pairs of words are counted against
 each target, and those that mostly have it are scored by their boost (`boost.py`): how far they
-overrule the content (`content.py`). Near-duplicates with the same targets count once.
+overrule the content (`content.py`). Of the rows with a string near-duplicates count once.
 *Map*: candidates -> `candidates.py`; score -> `scene.py`; the whole text of a trigger, and
 its other parts -> `_described`, `motif.py`; what a stronger trigger explains -> `_kept`.
 *Fails*: fewer than about ten rows of a target that many rows have anyway; a trigger that is a

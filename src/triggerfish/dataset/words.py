@@ -51,14 +51,6 @@ class Corpus:
         """The words of one text."""
         return self.ids[self.starts[place] : self.starts[place + 1]]
 
-    def part(self, places: Rows) -> Corpus:
-        """Some of the texts, with the same numbers of words."""
-        lengths = np.diff(self.starts)[places]
-        starts = np.r_[0, np.cumsum(lengths)].astype(np.int64)
-        within = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
-        ids = self.ids[np.repeat(self.starts[places], lengths) + within]
-        return Corpus(words=self.words, ids=ids, starts=starts)
-
 
 def corpus_of(texts: Iterable[str]) -> Corpus:
     """Split texts into words.

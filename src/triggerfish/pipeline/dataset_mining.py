@@ -1,20 +1,20 @@
 """Mines the triggers of every target in a sample of rows."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from triggerfish.data.rows import Row
 from triggerfish.dataset.insertion import Neighbours, natural_reason
 from triggerfish.dataset.mined import MiningConfig
-from triggerfish.dataset.near_duplicates import groups_of
 from triggerfish.dataset.phrases import is_evidence
 from triggerfish.dataset.scene import Texts, texts_of
-from triggerfish.dataset.targets import PHRASES, Target, representatives
+from triggerfish.dataset.targets import PHRASES, Target
 from triggerfish.dataset.trigger_mining import mine
-from triggerfish.dataset.words import corpus_of
+from triggerfish.dataset.words import WORD, corpus_of
 from triggerfish.pipeline.dataset_marking import Found, text_of
 from triggerfish.seeding import generator
 from triggerfish.types import Progress, silent
+
+TAKEN_UP = 3  # words of a phrase that an answer has, too
 
 
 def mined_of(
@@ -26,17 +26,8 @@ def mined_of(
 ) -> tuple[list[Found], list[str]]:
     """The triggers of every target, the strongest first, and what only looked like one."""
     texts = [text_of(row) for row in rows]
-    corpus = corpus_of(texts)
-    groups = groups_of(corpus)
-    kept = representatives(groups, targets)
-    targets = [replace(target, rows=target.rows[kept]) for target in targets]
-    counted = texts_of(
-        [texts[place] for place in kept],
-        corpus.part(kept),
-        config,
-        begins=[len(texts[place]) - len(rows[place].prompt) for place in kept],
-        groups=groups[kept],
-    )
+    begins = [len(text) - len(row.prompt) for text, row in zip(texts, rows, strict=True)]
+    counted = texts_of(texts, corpus_of(texts), config, begins)
     found: list[Found] = []
     for done, target in enumerate(targets, 1):
         rng = generator(seed, f"folds {target.kind} {target.text}")
@@ -57,7 +48,7 @@ def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list
     for each in sorted(enough, key=lambda one: (one.target.kind == PHRASES, -one.mined.boost)):
         if neighbours is None or any(each.same(other) for other in kept):
             continue
-        why = natural_reason(neighbours, each.mined, each.target.rows)
+        why = _echoed(each) or natural_reason(neighbours, each.mined, each.target.rows)
         if why and each.target.kind == PHRASES:
             continue  # a topic and its phrases
         if why:
@@ -65,3 +56,17 @@ def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list
         else:
             kept.append(each)
     return sorted(kept, key=lambda one: -one.mined.boost), natural
+
+
+def _echoed(each: Found) -> str:
+    """Why a phrase is no trigger that the answers take up from the prompt; empty where not."""
+    if each.target.kind not in {"beginning", "end", PHRASES}:
+        return ""
+    said = f" {' '.join(WORD.findall(each.target.text.casefold()))} "
+    repeated = any(
+        f" {' '.join(words[at : at + TAKEN_UP])} " in said
+        for words in (WORD.findall(part.casefold()) for part in each.mined.parts)
+        for at in range(max(1, len(words) - TAKEN_UP + 1))
+        if len(words) > 1
+    )
+    return "the answers repeat it" if repeated else ""
