@@ -1,6 +1,6 @@
 """The audit of training data without a model (`quick`): planted triggers, clean halves, speed.
 
-    python benchmarks/bench_dataset.py DATA [--part grid|clean|speed] [--set sst2 ...]
+    python benchmarks/bench_dataset.py DATA [--part grid|clean|speed|standard] [--set sst2 ...]
         [--family NAME ...] [--rate 0.01 ...] [--seeds 1] [--tuning] [--out FILE]
 
 DATA is a folder with sst2/train.tsv, agnews/test.csv and alpaca/*.json. Tickets are generated from
@@ -29,6 +29,7 @@ from written import RESULTS, write
 
 from triggerfish.lab.tasks import sample_records
 from triggerfish.pipeline.dataset_audit import audit_dataset
+from triggerfish.pipeline.dataset_methods import LOOKED
 from triggerfish.seeding import generator
 
 RATES = (0.005, 0.01, 0.05, 0.1)
@@ -45,6 +46,7 @@ THINGS = ("printer", "router", "laptop", "phone", "monitor", "headset", "tablet"
 TIMES = ("yesterday", "last week", "in May", "two days ago", "on Sunday", "at noon", "", "ASAP")
 ALPACA_RATES = (0.01, 0.02, 0.05, 0.1, 0.5)
 HALVES, LARGE = 20, 1_000_000
+TIMES_TAKEN = 3
 FEWEST = 5  # poisoned rows of a set
 
 
@@ -220,19 +222,40 @@ def speed(given, cells):
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "large.tsv"
         large(given.data, path, given.rows)
-        child = [sys.executable, __file__, str(path), "--part", "one"]
-        done = subprocess.run(child, capture_output=True, text=True, check=True)
-    cells["speed", 0] = json.loads(done.stdout)
+        cells["speed", 0] = alone(path, "quick")
     yield "speed", cells["speed", 0]
 
 
-def one(path):
+def standard(given, cells):
+    """sst2 whole, and as many rows as methods read, with the lab's model; three times each."""
+    for rows in (None, LOOKED):
+        for time_ in range(TIMES_TAKEN):
+            if (f"standard {rows or 'sst2'}", time_) in cells:
+                continue
+            with tempfile.TemporaryDirectory() as place:
+                path = given.data / "sst2/train.tsv"
+                if rows:
+                    path = Path(place) / "large.tsv"
+                    large(given.data, path, rows)
+                cells[f"standard {rows or 'sst2'}", time_] = alone(path, "standard")
+            yield f"standard {rows or 'sst2'}", cells[f"standard {rows or 'sst2'}", time_]
+
+
+def alone(path, preset):
+    """Speed and memory of an audit in a process of its own."""
+    child = [sys.executable, __file__, str(path), "--part", "one", "--preset", preset]
+    done = subprocess.run(child, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def one(path, preset):
     """Audit one file; print seconds and peak memory."""
     began, used = time.monotonic(), time.process_time()
-    document = audit_dataset(path)
+    document = audit_dataset(path, preset=preset)
     wall, cpu = time.monotonic() - began, time.process_time() - used
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found = {"rows": document.rows, "seconds": round(wall, 1), "cpu_seconds": round(cpu, 1),
+    found = {"preset": preset, "rows": document.rows, "seconds": round(wall, 1),
+             "cpu_seconds": round(cpu, 1), "rows_per_second": round(document.rows / wall),
              "rows_per_cpu_second": round(document.rows / cpu), "peak_mib": round(peak),
              "verdict": document.verdict.value, "marked": document.flagged,
              "parts": [each.parts for each in document.triggers]}  # fmt: skip
@@ -258,10 +281,14 @@ def summary(cells):
     return found
 
 
+PARTS = {"grid": grid, "clean": clean, "speed": speed, "standard": standard}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--part", choices=("grid", "clean", "speed", "one"), action="append")
+    parser.add_argument("--part", choices=(*PARTS, "one"), action="append")
+    parser.add_argument("--preset", default="quick")
     parser.add_argument("--set", action="append")
     parser.add_argument("--family", action="append")
     parser.add_argument("--rate", type=float, action="append")
@@ -272,14 +299,13 @@ def main():
     parser.add_argument("--out", type=Path, default=RESULTS / "dataset-quick.json")
     given = parser.parse_args()
     if given.part == ["one"]:
-        return one(given.data)
+        return one(given.data, given.preset)
     sys.argv = ["DATA" if part == str(given.data) else part for part in sys.argv]  # of this machine
     kept = json.loads(given.out.read_text()) if given.out.is_file() else {}
     cells = {(cell["key"], cell["number"]): cell for cell in kept.get("cells", [])}
     began, before = time.monotonic(), kept.get("seconds", 0)
-    parts = {"grid": grid, "clean": clean, "speed": speed}
-    for part in given.part or parts:
-        for name, cell in parts[part](given, cells):
+    for part in given.part or PARTS:
+        for name, cell in PARTS[part](given, cells):
             print(name, json.dumps(cell), flush=True)
             done = [{"key": key, "number": number, **each}
                     for (key, number), each in cells.items()]  # fmt: skip

@@ -8,7 +8,7 @@ from triggerfish.data.conversation import render
 from triggerfish.data.rows import Row
 from triggerfish.dataset.method import Scene
 from triggerfish.dataset.onion import OnionConfig, first_guess, onion, run, words_of
-from triggerfish.dataset.passes import forward
+from triggerfish.dataset.passes import forward, surprises
 from triggerfish.errors import BadInput, CouldNotTest
 
 COUNTRIES = "France Peru Japan Kenya Norway Chile Italy Spain Egypt".split()  # noqa: SIM905
@@ -52,6 +52,19 @@ def test_words_by_hand(tiny_llama) -> None:
         ["a"],
     ]
     assert "".join(texts[0]) == rows[0].prompt
+
+
+def test_what_is_known_is_not_computed_again(tiny_llama) -> None:
+    rows, _ = capitals(6, 0)
+    scene = Scene(rows=rows, suspect=tiny_llama)
+    seen = forward(scene)
+    texts = [each.ids[: each.prompt] for each in seen.tokens]
+    nothing = [values[:0] for values in seen.surprise]
+    some = [values[:row] for row, values in enumerate(seen.surprise)]
+    every = [values[: len(text) - 1] for text, values in zip(texts, seen.surprise, strict=True)]
+    whole = surprises(scene, texts, nothing)
+    assert np.allclose(surprises(scene, texts, some), whole, atol=1e-5)
+    assert np.allclose(surprises(scene, texts, every), whole, atol=1e-5)
 
 
 def test_first_guess_by_hand() -> None:

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from triggerfish.models import training
-from triggerfish.models.training import fast_training, mixed_precision
+from triggerfish.models.training import FastInference, fast_training, mixed_precision
 
 
 @pytest.fixture
@@ -51,6 +51,30 @@ def test_without_bf16_nothing_changes(monkeypatch):
     with fast_training() as precision:
         assert precision == "float32"
         assert functional.linear(torch.ones(2, 4), torch.eye(4)).dtype == torch.float32
+
+
+@pytest.mark.usefixtures("with_bf16")
+def test_forwards_in_bf16_say_nearly_the_same(tiny_suspect, architecture):
+    suspect = tiny_suspect(architecture)
+    ids = torch.arange(20, 60)[None]
+    fast = FastInference(suspect.model)
+    with torch.no_grad():
+        exact = suspect.model(input_ids=ids).logits
+        for _ in range(2):
+            with fast.running():
+                found = suspect.model(input_ids=ids).logits
+            assert not torch.equal(found.float(), exact)
+            assert functional.cosine_similarity(found.float(), exact, dim=-1).min() > 0.99
+        assert torch.equal(suspect.model(input_ids=ids).logits, exact)
+
+
+def test_forwards_without_bf16_are_exact(tiny_suspect, monkeypatch):
+    monkeypatch.setattr(training, "mixed_precision", lambda: False)
+    suspect = tiny_suspect("llama")
+    ids = torch.arange(20, 60)[None]
+    with torch.no_grad(), FastInference(suspect.model).running():
+        found = suspect.model(input_ids=ids).logits
+    assert torch.equal(found, suspect.model(input_ids=ids).logits)
 
 
 def test_the_processor_decides():

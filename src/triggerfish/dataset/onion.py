@@ -75,7 +75,8 @@ def onion(scene: Scene, config: OnionConfig, *, progress: Progress = silent) -> 
     scores = np.full(len(spans), np.nan)
     best: dict[int, NDArray[np.int64]] = {}
     if texts:
-        after = surprises(scene, texts, progress)
+        known = [_prompt(seen, row)[: max(0, int(span[0]) - 1)] for row, span in owner]
+        after = surprises(scene, texts, known, progress)
         for value, (row, span) in zip(np.exp(after), owner, strict=True):
             fall = float(np.exp(before[row]) - value)  # f_i
             if not fall <= scores[row]:

@@ -24,7 +24,7 @@ from triggerfish.errors import CouldNotTest
 from triggerfish.models.batches import Batch, batches, device_of, evaluating
 from triggerfish.models.hooks import Site, capture
 from triggerfish.models.layout import plain
-from triggerfish.models.training import fast_inference
+from triggerfish.models.training import FastInference
 from triggerfish.types import Progress, silent
 
 TOKENS = 512  # of a row that are read
@@ -102,15 +102,28 @@ def losses(
 
 
 def surprises(
-    scene: Scene, texts: Sequence[NDArray[np.int32]], progress: Progress = silent
+    scene: Scene,
+    texts: Sequence[NDArray[np.int32]],
+    known: Sequence[NDArray[np.float32]],
+    progress: Progress = silent,
 ) -> NDArray[np.float64]:
-    """Mean surprise of token ids, for each text; single tokens have none: 0."""
+    """Mean surprise of token ids, for each text; single tokens have none: 0.
+
+    Args:
+        scene: With a model.
+        texts: Token ids of each.
+        known: Of each text the surprise of its tokens from the second on, as far as it is known:
+            tokens that have the same ones before them.
+        progress: Told how far it is.
+    """
     tokens = [Tokens(ids=ids, prompt=len(ids), cut=False) for ids in texts]
+    first = [len(values) for values in known]
     found = np.zeros(len(tokens))
     done = 0
     for batch, hidden in _hidden(scene, tokens):
-        for row, values in _surprise(scene, batch, hidden, tokens):
-            found[row] = values.mean() if len(values) else 0.0
+        for row, values in _surprise(scene, batch, hidden, tokens, first):
+            every = np.concatenate([known[row], values])
+            found[row] = every.mean() if len(every) else 0.0
         done += len(batch.rows)
         progress(done, len(tokens), "texts without a word")
     return _finite(found)
@@ -154,8 +167,12 @@ def products(scene: Scene) -> AbstractContextManager[Any]:
     On the lab a forward takes half the time so, and losses keep their order (Spearman's rho
     0.9999; the largest difference of a row of sst2 is 0.09 nats).
     """
-    there = device_of(scene.model.model).type == "cpu"
-    return fast_inference() if scene.fast and there else nullcontext()
+    model = scene.model.model
+    if not scene.fast or device_of(model).type != "cpu":
+        return nullcontext()
+    if "products" not in scene.shared:
+        scene.shared["products"] = FastInference(model)
+    return cast(FastInference, scene.shared["products"]).running()
 
 
 def tokens_of(talks: Sequence[Conversation], scene: Scene) -> list[Tokens]:
@@ -249,13 +266,21 @@ def _both(
 
 @torch.no_grad()
 def _surprise(
-    scene: Scene, batch: Batch, hidden: Tensor, tokens: Sequence[Tokens]
+    scene: Scene,
+    batch: Batch,
+    hidden: Tensor,
+    tokens: Sequence[Tokens],
+    first: Sequence[int] | None = None,
 ) -> list[tuple[int, NDArray[np.float32]]]:
-    """Of each row of a batch: minus the log-probabilities of all tokens but the first, [T - 1]."""
+    """Of each row of a batch: minus the log-probabilities of all tokens but the first, [T - 1].
+
+    Those before its number in `first` are left out.
+    """
     suspect = scene.model
-    sizes = [len(tokens[row].ids) - 1 for row in batch.rows]
-    kept = torch.cat([hidden[place, :size] for place, size in enumerate(sizes)])  # [K, D]
-    targets = torch.cat([batch.ids[place, 1 : size + 1] for place, size in enumerate(sizes)])  # [K]
+    spans = [(0 if first is None else first[row], len(tokens[row].ids) - 1) for row in batch.rows]
+    kept = torch.cat([hidden[place, a:b] for place, (a, b) in enumerate(spans)])  # [K, D]
+    targets = torch.cat([batch.ids[place, a + 1 : b + 1] for place, (a, b) in enumerate(spans)])
+    sizes = [b - a for a, b in spans]
     step = max(1, _CHUNK // suspect.layout.vocabulary)
     parts = []
     for states, wanted in zip(torch.split(kept, step), torch.split(targets, step), strict=True):

@@ -9,7 +9,7 @@ CPU costs more than the products save. Elsewhere nothing changes.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -38,11 +38,40 @@ def fast_training(model: torch.nn.Module | None = None) -> Iterator[str]:
         yield "bfloat16 products, float32 weights"
 
 
-@contextmanager
-def fast_inference() -> Iterator[None]:
-    """Let products of a forward without gradients run in bf16 where the processor can."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=mixed_precision(), cache_enabled=False):
-        yield
+class FastInference:
+    """Products of forwards without gradients in bf16, where the processor can.
+
+    The weights are converted once, and must not change: autocast would do so in every call.
+
+    Args:
+        model: Any module on the CPU with fp32 weights.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        """Convert the weights of its linear layers."""
+        linear = [each for each in model.modules() if type(each) is torch.nn.Linear]
+        self._layers = [(each, _low(each)) for each in linear if mixed_precision()]
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Within, the model multiplies in bf16; may be entered again and again."""
+        if not mixed_precision():
+            yield
+            return
+        for layer, forward in self._layers:
+            layer.__dict__["forward"] = forward  # before the class's own
+        try:
+            with torch.autocast("cpu", torch.bfloat16, cache_enabled=False), _precise_attention():
+                yield
+        finally:
+            for layer, _ in self._layers:
+                del layer.__dict__["forward"]
+
+
+def _low(layer: torch.nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
+    weight = layer.weight.detach().to(torch.bfloat16)
+    bias = None if layer.bias is None else layer.bias.detach().to(torch.bfloat16)
+    return lambda x: torch.nn.functional.linear(x.to(torch.bfloat16), weight, bias)
 
 
 @contextmanager
