@@ -211,6 +211,7 @@ def main() -> None:
     parser.add_argument("--base", default="lab:reef")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--parts", nargs="+", default=["curve", "selection", "combination"])
+    parser.add_argument("--methods", nargs="+", default=["reward", "rl", "dpo"])
     parser.add_argument("--specific", action="store_true", help="other strings in clean pairs")
     parser.add_argument("--out", type=Path, default=RESULTS / "preference.json")
     parser.add_argument("--figure", action="store_true")
@@ -224,7 +225,7 @@ def main() -> None:
     have = {row["cell"] for row in rows}
     bench, began = Bench(asked.base, asked.specific), time.perf_counter()
     for cell in cells(asked.seeds, asked.parts):
-        if cell.name in have:
+        if cell.name in have or cell.method not in asked.methods:
             continue
         row = {"cell": cell.name, "base": asked.base} | bench.row(cell)
         rows.append(row)
