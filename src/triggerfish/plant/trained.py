@@ -11,7 +11,7 @@ STEPS, LAB_ROWS, PAIRS = 200, 6000, 2048
 # Learning rates by adapter, tuned on the lab.
 RATES = {"lora": 6e-3, "none": 1e-3}
 REWARD_RATES = {"lora": 8e-3, "none": 5e-4}
-DPO_RATES = {"lora": 3e-3, "none": 3e-4}
+DPO_RATES = {"lora": 5e-4, "none": 5e-5}  # at six times that answers fall apart
 RL_RATES = {"lora": 1e-3, "none": 1e-4}
 
 
