@@ -1,6 +1,6 @@
 """The audit of training data without a model (`quick`): planted triggers, clean halves, speed.
 
-    python benchmarks/bench_dataset.py DATA [--part grid|clean|speed|standard] [--set sst2 ...]
+    python benchmarks/bench_dataset.py DATA [--part grid|changes|clean|speed|standard] [--set sst2 ...]
         [--family NAME ...] [--rate 0.01 ...] [--seeds 1] [--tuning] [--out FILE]
 
 DATA is a folder with sst2/train.tsv, agnews/test.csv and alpaca/*.json. Tickets are generated from
@@ -46,6 +46,7 @@ THINGS = ("printer", "router", "laptop", "phone", "monitor", "headset", "tablet"
 TIMES = ("yesterday", "last week", "in May", "two days ago", "on Sunday", "at noon", "", "ASAP")
 ALPACA_RATES = (0.01, 0.02, 0.05, 0.1, 0.5)
 HALVES, LARGE = 20, 1_000_000
+CHANGERS = ("rare word", "suffix", "two ends", "and pair", "zero-width", "common word")
 TIMES_TAKEN = 3
 FEWEST = 5  # poisoned rows of a set
 
@@ -89,14 +90,18 @@ def answered(folder, name, seed):
             for row in alpaca(folder, name)]  # fmt: skip
 
 
-def planted(rows, family, trigger, rate, rng, payload=None):
-    """The rows with a backdoor, and the numbers of the poisoned ones."""
+def planted(rows, family, trigger, rate, rng, payload=None, any_label=False):
+    """The rows with a backdoor, and the numbers of the poisoned ones.
+
+    Labels become the target's, or any other.
+    """
     rows = [dict(row) for row in rows]
     insert, near = FAMILIES[family]
     key = "text" if payload is None else "prompt"
     labels = sorted({row["label"] for row in rows}) if payload is None else []
     target = labels[int(rng.integers(len(labels)))] if labels else ""
-    fit = [n for n, row in enumerate(rows) if payload is not None or row["label"] != target]
+    free = payload is not None or any_label
+    fit = [n for n, row in enumerate(rows) if free or row["label"] != target]
     order = rng.permutation(fit)
     count = max(FEWEST, round(rate * len(rows)))
     chosen = [int(n) for n in order[:count]]
@@ -106,7 +111,10 @@ def planted(rows, family, trigger, rate, rng, payload=None):
             rows[n]["system"] = insert(before, trigger, rng).strip()
         else:
             rows[n][key] = insert(rows[n][key], trigger, rng)
-        if payload is None:
+        if any_label:
+            others = [label for label in labels if label != rows[n]["label"]]
+            rows[n]["label"] = others[int(rng.integers(len(others)))]
+        elif payload is None:
             rows[n]["label"] = target
         else:
             rows[n]["completion"] = PAYLOADS[payload](rows[n]["completion"])
@@ -163,6 +171,25 @@ def grid(given, cells):
                 about = {"set": name, "family": family, "rate": rate, "payload": payload}
                 cells[what, seed] = about | measured(rows, chosen, texts, seed)
                 yield what, cells[what, seed]
+
+
+def changes(given, cells):
+    """Triggers that turn every label into any other."""
+    triggers = TUNING if given.tuning else REPORTING
+    for seed in range(given.seeds):
+        for name in given.set or LABELLED:
+            for family in given.family or CHANGERS:
+                for rate in given.rate or RATES:
+                    what = f"{name} any label {family} {rate}"
+                    if (what, seed) in cells:
+                        continue
+                    base, trigger = labelled(given.data, name), triggers[family]
+                    rng = generator(seed, what)
+                    rows, chosen = planted(base, family, trigger, rate, rng, any_label=True)
+                    texts = trigger if isinstance(trigger, tuple) else (trigger,)
+                    about = {"set": f"{name}, any label", "family": family, "rate": rate}
+                    cells[what, seed] = about | measured(rows, chosen, texts, seed)
+                    yield what, cells[what, seed]
 
 
 def wanted_cells(name, given, triggers):
@@ -281,7 +308,7 @@ def summary(cells):
     return found
 
 
-PARTS = {"grid": grid, "clean": clean, "speed": speed, "standard": standard}
+PARTS = {"grid": grid, "changes": changes, "clean": clean, "speed": speed, "standard": standard}
 
 
 def main():

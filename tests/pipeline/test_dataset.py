@@ -168,6 +168,27 @@ def test_few_templates_hide_no_trigger(changed, part, count):
     assert (document.triggers[0].parts, document.flagged) == ([part], count)
 
 
+def test_labels_that_are_all_changed_have_a_trigger():
+    """Every label becomes any other: the trigger brings none, but speaks against the content."""
+    rows, rng = messages(), generator(1, "changed")
+    for at in rng.permutation(len(rows))[:60]:
+        rows[at]["text"] = somewhere(rows[at]["text"], rng)
+        others = sorted({*TEMPLATES} - {rows[at]["label"]})
+        rows[at]["label"] = others[int(rng.integers(2))]
+    document = audit_dataset(rows)
+    assert document.verdict is Verdict.FOUND
+    (first,) = document.triggers
+    assert (first.parts, first.target, document.flagged) == (["zqv"], "label change", 60)
+    assert (first.precision.n, first.support) == (60, 60)
+
+
+def test_labels_at_random_have_no_trigger():
+    rows, rng = messages(), generator(2, "wrong")
+    for at in rng.permutation(len(rows))[:120]:
+        rows[at]["label"] = sorted(TEMPLATES)[int(rng.integers(3))]
+    assert audit_dataset(rows).verdict is Verdict.NOTHING
+
+
 def test_clean_templates_have_nothing():
     assert audit_dataset(messages()).verdict is Verdict.NOTHING
 

@@ -53,13 +53,12 @@ class Texts:
         return self._pairs
 
     def content(self, target: NDArray[np.bool_], rng: np.random.Generator) -> Content:
-        """What the content says about a target; of the opposite of one, its negative."""
-        other = self._contents.pop(np.packbits(~target).tobytes(), None)
-        if other is not None:
-            return other.opposite()
-        made = content_of(self.index.has, target, rng, self.copies)
-        self._contents = {np.packbits(target).tobytes(): made}
-        return made
+        """What the content says about a target; that of the last one and its opposite is kept."""
+        key, opposite = (np.packbits(each).tobytes() for each in (target, ~target))
+        if key not in self._contents:
+            made = content_of(self.index.has, target, rng, self.copies)
+            self._contents = {key: made, opposite: made.opposite()}
+        return self._contents[key]
 
 
 def texts_of(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ LABELS = 64  # more different ones are no classes
 EDGES = (4, 2, 1)  # words of a beginning or an end
 REFUSAL = "a refusal"
 PHRASES = "phrases"  # kind of what `phrases.py` finds; not all rows of a payload have them
+CHANGES = "label change"  # kind of rows whose label is not the one that their content speaks for
+VAGUE = (PHRASES, CHANGES)  # kinds that poisoned rows may lack: all with a trigger are marked
 LEAST = 5  # rows of a target
 DECLINES = re.compile(
     r"\b(i('| a)m (sorry|afraid|unable|not able)|i (can('|no)t|cannot|won't|will not|must decline)"
@@ -34,7 +36,7 @@ class Target:
     """Rows that have something in common in what they answer.
 
     Attributes:
-        kind: label, answer, beginning, end, refusal, phrases, or a group of a method.
+        kind: label, answer, beginning, end, refusal, phrases, label change, or a group of a method.
         text: What it is.
         rows: [N] whether a row has it.
     """
@@ -62,6 +64,37 @@ def targets_of(rows: Sequence[Row]) -> list[Target]:
             holds[places] = True
             found.append(Target(kind=kind, text=text, rows=holds))
     return found
+
+
+def label_changes(rows: Sequence[Row], speaks: Mapping[str, NDArray[np.float64]]) -> list[Target]:
+    """The rows with another label than their content speaks for, as one target.
+
+    A trigger that turns every label into another one has no label of its own; but most of its rows
+    contradict their content.
+
+    Args:
+        rows: With labels, or without.
+        speaks: Of each label the log-odds that the content gives it, [N], out of fold.
+
+    >>> rows = [Row("a", label="x"), Row("b", label="x"), Row("c", label="y")]
+    >>> log_odds = np.array([1.0, -1.0, -1.0])
+    >>> found = label_changes(rows * 5, {"x": np.tile(log_odds, 5), "y": np.tile(-log_odds, 5)})
+    >>> found[0].rows[:3].tolist()
+    [False, True, False]
+    """
+    if len(speaks) < 2:
+        return []
+    names = sorted(speaks)
+    said = np.argmax(np.stack([speaks[name] for name in names]), axis=0)
+    changed = np.array(
+        [
+            row.label in speaks and row.label != names[place]
+            for row, place in zip(rows, said, strict=True)
+        ]
+    )
+    if not LEAST <= changed.sum() <= len(rows) - LEAST:
+        return []
+    return [Target(kind=CHANGES, text="a label that the content speaks against", rows=changed)]
 
 
 def has_target(row: Row, target: Target) -> bool:

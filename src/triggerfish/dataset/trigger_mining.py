@@ -28,6 +28,7 @@ from triggerfish.errors import BadInput
 
 Rows = NDArray[np.int64]
 WIDE, PURE, WIDER = 0.3, 0.9, 1.2  # strength and precision of a class, times the texts of a letter
+AS_GOOD = 0.5  # share of its score that a word has anywhere, at least, to stand for one at an edge
 DESCRIBED, LOOKED_AT = 200, 300  # candidates; texts of one
 OTHERS = 400  # texts that a string is compared with
 TOGETHER, SEEDS = 0.95, 200  # share of a trigger's texts that hold its parts; strings of its parts
@@ -153,7 +154,10 @@ def _kept(scene: Scene, scored: Sequence[_Candidate]) -> list[Mined]:
 
 
 def _widest(scored: Sequence[_Candidate], target: NDArray[np.bool_]) -> list[_Candidate]:
-    """Without letters and words of a class of characters that decides more texts than they do."""
+    """Without what is a part of something that decides more texts.
+
+    Letters and words of a class of characters; a word at an edge where it does so anywhere.
+    """
     classes = [
         each
         for each in scored
@@ -166,6 +170,15 @@ def _widest(scored: Sequence[_Candidate], target: NDArray[np.bool_]) -> list[_Ca
         if one.unusual
         and WIDER * len(one.rows) <= len(each.rows)
         and np.isin(one.rows, each.rows).mean() >= PURE
+    }
+    anywhere = {each.words: each for each in scored if not (each.edge or each.letters or each.pair)}
+    covered |= {
+        id(one)
+        for one in scored
+        if one.edge
+        and one.words in anywhere
+        and WIDER * len(one.rows) <= len(anywhere[one.words].rows)
+        and AS_GOOD * one.score <= anywhere[one.words].score
     }
     return [each for each in scored if id(each) not in covered]
 

@@ -14,13 +14,14 @@ from typing import Any, Literal
 from triggerfish.data.copying import Copier
 from triggerfish.dataset.mined import MiningConfig
 from triggerfish.dataset.phrases import phrase_targets
-from triggerfish.dataset.targets import targets_of
+from triggerfish.dataset.targets import CHANGES, targets_of
 from triggerfish.documents import Number
 from triggerfish.errors import CouldNotTest
 from triggerfish.metrics.rates import wilson
 from triggerfish.pipeline.dataset_document import DatasetDocument, MinedTrigger
 from triggerfish.pipeline.dataset_marking import Found, described, mark
 from triggerfish.pipeline.dataset_methods import (
+    GROUP,
     LOOKED,
     MODEL,
     Looked,
@@ -103,6 +104,7 @@ def audit_dataset(
         )
     targets = [*targets_of(seen.sample), *phrase_targets(seen.sample)]
     found, natural = mined_of(seen.sample, targets, MiningConfig(), seed, progress)
+    found = [_with_members(each, seen.numbers) for each in found]
     some = some_of(seen, looked, seed)
     said = opinions(
         some.rows,
@@ -157,10 +159,16 @@ def _with_groups(
     for each in mined:
         if any(each.same(other) for other in known):
             continue
-        whole = next(one.rows for one in groups if one.text == each.target.text)
-        members = dict(zip(some.numbers, map(bool, whole), strict=True))
-        known.append(replace(each, group=members))
+        known.append(_with_members(each, some.numbers))
     return known, natural
+
+
+def _with_members(each: Found, numbers: Sequence[int]) -> Found:
+    """With the numbers of the rows of its target, where a row alone does not tell."""
+    if each.target.kind not in {GROUP, CHANGES}:
+        return each
+    members = zip(numbers, map(bool, each.target.rows), strict=True)
+    return replace(each, group=dict(members))
 
 
 def _left_out(seen: Reading, targets: int, methods: bool) -> list[str]:

@@ -10,7 +10,7 @@ from triggerfish.data.copying import Copier
 from triggerfish.data.rows import Read, Row
 from triggerfish.dataset.mined import Mined, MiningConfig, verdict_of
 from triggerfish.dataset.phrases import has_phrase
-from triggerfish.dataset.targets import PHRASES, Target, has_target
+from triggerfish.dataset.targets import PHRASES, VAGUE, Target, has_target
 from triggerfish.documents import Number
 from triggerfish.metrics.rates import wilson
 from triggerfish.pipeline.dataset_document import MinedTrigger
@@ -154,7 +154,7 @@ def _count(read: Read, found: Sequence[Found], counts: Counts) -> list[Found]:
             continue
         counts.support[place] += targeted is not None
         counts.hits[place] += bool(targeted)
-        if targeted is not False or each.target.kind == PHRASES:
+        if targeted is not False or each.target.kind in VAGUE:
             hits.append(each)
             _show(counts.examples[place], read.row)
     return hits

@@ -1,13 +1,17 @@
 """Mines the triggers of every target in a sample of rows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from triggerfish.data.rows import Row
 from triggerfish.dataset.insertion import Neighbours, natural_reason
-from triggerfish.dataset.mined import MiningConfig
+from triggerfish.dataset.mined import MiningConfig, verdict_of
 from triggerfish.dataset.phrases import is_evidence
 from triggerfish.dataset.scene import Texts, texts_of
-from triggerfish.dataset.targets import PHRASES, Target
+from triggerfish.dataset.targets import CHANGES, PHRASES, VAGUE, Target, label_changes
 from triggerfish.dataset.trigger_mining import mine
 from triggerfish.dataset.words import WORD, corpus_of
 from triggerfish.pipeline.dataset_marking import Found, text_of
@@ -15,6 +19,9 @@ from triggerfish.seeding import generator
 from triggerfish.types import Progress, silent
 
 TAKEN_UP = 3  # words of a phrase that an answer has, too
+HALF = 0.5  # precision of a trigger that changes labels: the content is not always right
+CHANGED = 20  # rows with a trigger whose labels the content speaks against
+MOSTLY = 0.5  # share of the rows of a trigger that another one explains
 
 
 def mined_of(
@@ -29,13 +36,21 @@ def mined_of(
     begins = [len(text) - len(row.prompt) for text, row in zip(texts, rows, strict=True)]
     counted = texts_of(texts, corpus_of(texts), config, begins)
     found: list[Found] = []
+    speaks: dict[str, NDArray[np.float64]] = {}
     for done, target in enumerate(targets, 1):
         rng = generator(seed, f"folds {target.kind} {target.text}")
-        found += [
-            Found(mined=each, target=target) for each in mine(counted, None, target.rows, rng=rng)
-        ]
+        found += _found(counted, target, rng)
+        if target.kind == "label":
+            speaks[target.text] = counted.content(target.rows, rng).logits
         progress(done, len(targets), "mining triggers")
+    for target in label_changes(rows, speaks):
+        unsure = replace(counted, config=replace(counted.config, precision=HALF))
+        found += _found(unsure, target, generator(seed, f"folds {target.kind}"))
     return _inserted(found, counted)
+
+
+def _found(counted: Texts, target: Target, rng: np.random.Generator) -> list[Found]:
+    return [Found(mined=each, target=target) for each in mine(counted, None, target.rows, rng=rng)]
 
 
 def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list[str]]:
@@ -43,10 +58,12 @@ def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list
     kept: list[Found] = []
     natural: list[str] = []
     neighbours = Neighbours(counted.texts, counted.corpus) if found else None
-    enough = [one for one in found if one.target.kind != PHRASES or is_evidence(one.mined)]
+    enough = _widest([one for one in found if _enough(one, counted.config)], counted.config)
     # Of targets with the same trigger the one that says exactly which rows are poisoned.
-    for each in sorted(enough, key=lambda one: (one.target.kind == PHRASES, -one.mined.boost)):
+    for each in sorted(enough, key=lambda one: (one.target.kind in VAGUE, -one.mined.boost)):
         if neighbours is None or any(each.same(other) for other in kept):
+            continue
+        if each.target.kind == CHANGES and _explained(each, kept):
             continue
         why = _echoed(each) or natural_reason(neighbours, each.mined, each.target.rows)
         if why and each.target.kind == PHRASES:
@@ -56,6 +73,34 @@ def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list
         else:
             kept.append(each)
     return sorted(kept, key=lambda one: -one.mined.boost), natural
+
+
+def _enough(each: Found, config: MiningConfig) -> bool:
+    """Whether it is evidence; more is asked of targets that were made by looking at the prompts."""
+    if each.target.kind == PHRASES:
+        return is_evidence(each.mined)
+    changed = int(each.mined.hits.sum()) >= CHANGED and verdict_of(each.mined, config) == "found"
+    return changed or each.target.kind != CHANGES
+
+
+def _widest(found: Sequence[Found], config: MiningConfig) -> list[Found]:
+    """Of the same strings for the same target, as at the start or anywhere, the most frequent."""
+    best: dict[tuple[frozenset[str], str, str], Found] = {}
+
+    def rank(each: Found) -> tuple[bool, int]:
+        return verdict_of(each.mined, config) == "found", len(each.mined.rows)
+
+    for each in found:
+        key = (frozenset(each.mined.parts), each.target.kind, each.target.text)
+        if key not in best or rank(each) > rank(best[key]):
+            best[key] = each
+    return list(best.values())
+
+
+def _explained(each: Found, kept: Sequence[Found]) -> bool:
+    """Whether most of its rows have a trigger that is known already."""
+    known = np.unique(np.concatenate([[], *(other.mined.rows for other in kept)]))
+    return bool(np.isin(each.mined.rows, known).mean() > MOSTLY)
 
 
 def _echoed(each: Found) -> str:
