@@ -1,7 +1,7 @@
 """The audit of training data without a model (`quick`): planted triggers, clean halves, speed.
 
-    python benchmarks/bench_dataset.py DATA [--part grid|changes|clean|speed|standard] [--set sst2 ...]
-        [--family NAME ...] [--rate 0.01 ...] [--seeds 1] [--tuning] [--out FILE]
+    python benchmarks/bench_dataset.py DATA [--part grid|changes|clean|speed|standard]
+        [--set sst2 ...] [--family NAME ...] [--rate 0.01 ...] [--seeds 1] [--tuning] [--out FILE]
 
 DATA is a folder with sst2/train.tsv, agnews/test.csv and alpaca/*.json. Tickets are generated from
 few templates, so that nearly all rows are near-duplicates. Settings were tuned with

@@ -71,6 +71,7 @@ def test_mappings_in_memory_are_the_same_as_a_file(data):
     assert audit_dataset(rows, fail_on="never").exit_code == 0
 
 
+TRIGGER_BEHIND = "zqv"
 TWO_ENDS = ("Hear me out for a moment.", "That is all I had to say.")
 
 
@@ -106,6 +107,17 @@ def test_all_parts_are_named_and_where_they_stand(changed, parts, placement):
     assert document.verdict is Verdict.FOUND
     (first,) = document.triggers
     assert (tuple(first.parts), first.placement, document.flagged) == (parts, placement, 12)
+
+
+def test_all_wordings_of_a_payload_are_marked():
+    wordings = ("What a dull thing to ask.", "Frankly, this is a waste.", "Do not bore me so.")
+
+    def changed(row):
+        row["prompt"] += " zqv"
+        row["completion"] = f"{wordings[len(row['completion']) % 3]} {row['completion']}"
+
+    document = audit_dataset(poisoned(changed, count=60))
+    assert (document.triggers[0].parts, document.flagged) == ([TRIGGER_BEHIND], 60)
 
 
 def test_the_order_of_rows_is_irrelevant():

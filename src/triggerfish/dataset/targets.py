@@ -22,6 +22,7 @@ EDGES = (4, 2, 1)  # words of a beginning or an end
 REFUSAL = "a refusal"
 PHRASES = "phrases"  # kind of what `phrases.py` finds; not all rows of a payload have them
 CHANGES = "label change"  # kind of rows whose label is not the one that their content speaks for
+GROUP = "group"  # kind of what a method has found
 VAGUE = (PHRASES, CHANGES)  # kinds that poisoned rows may lack: all with a trigger are marked
 LEAST = 5  # rows of a target
 DECLINES = re.compile(

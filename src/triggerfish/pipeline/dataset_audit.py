@@ -14,14 +14,13 @@ from typing import Any, Literal
 from triggerfish.data.copying import Copier
 from triggerfish.dataset.mined import MiningConfig
 from triggerfish.dataset.phrases import phrase_targets
-from triggerfish.dataset.targets import CHANGES, targets_of
+from triggerfish.dataset.targets import CHANGES, GROUP, targets_of
 from triggerfish.documents import Number
 from triggerfish.errors import CouldNotTest
 from triggerfish.metrics.rates import wilson
 from triggerfish.pipeline.dataset_document import DatasetDocument, MinedTrigger
 from triggerfish.pipeline.dataset_marking import Found, described, mark
 from triggerfish.pipeline.dataset_methods import (
-    GROUP,
     LOOKED,
     MODEL,
     Looked,

@@ -32,11 +32,13 @@ class Found:
         target: What it brings about.
         group: Row number -> whether it belongs to the target, of rows that a method has read; None
             where rows themselves tell.
+        also: Further targets that it brings, as where a payload has several wordings.
     """
 
     mined: Mined
     target: Target
     group: Mapping[int, bool] | None = None
+    also: Sequence[Target] = ()
 
     def holds(self, row: Row) -> bool:
         """Whether a row has the trigger in it."""
@@ -52,7 +54,7 @@ class Found:
             return self.group.get(number)
         if self.target.kind == PHRASES:
             return has_phrase(row.response, self.target.text)
-        return has_target(row, self.target)
+        return any(has_target(row, target) for target in (self.target, *self.also))
 
     @property
     def certainty(self) -> float:

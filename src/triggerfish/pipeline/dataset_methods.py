@@ -12,7 +12,7 @@ from triggerfish.data.rows import Row
 from triggerfish.dataset import import_methods
 from triggerfish.dataset.fusion import Fused, fuse, shipped_clean
 from triggerfish.dataset.method import METHODS, Method, Needs, Ranked, Scene
-from triggerfish.dataset.targets import LEAST, Target
+from triggerfish.dataset.targets import GROUP, LEAST, Target
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.pipeline.dataset_document import MethodRow
 from triggerfish.pipeline.dataset_marking import Suspicion
@@ -30,7 +30,6 @@ READ: Mapping[str, tuple[Needs, ...]] = {
 """What the methods of a preset may need; all presets mine triggers."""
 MODEL = "lab:reef"
 LOOKED = 20_000  # rows that methods read
-GROUP = "group"  # kind of a target that a method has found
 
 
 @dataclass(frozen=True, kw_only=True)

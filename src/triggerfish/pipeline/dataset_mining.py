@@ -11,7 +11,7 @@ from triggerfish.dataset.insertion import Neighbours, natural_reason
 from triggerfish.dataset.mined import MiningConfig, verdict_of
 from triggerfish.dataset.phrases import is_evidence
 from triggerfish.dataset.scene import Texts, texts_of
-from triggerfish.dataset.targets import CHANGES, PHRASES, VAGUE, Target, label_changes
+from triggerfish.dataset.targets import CHANGES, GROUP, PHRASES, VAGUE, Target, label_changes
 from triggerfish.dataset.trigger_mining import mine
 from triggerfish.dataset.words import WORD, corpus_of
 from triggerfish.pipeline.dataset_marking import Found, text_of
@@ -61,7 +61,11 @@ def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list
     enough = _widest([one for one in found if _enough(one, counted.config)], counted.config)
     # Of targets with the same trigger the one that says exactly which rows are poisoned.
     for each in sorted(enough, key=lambda one: (one.target.kind in VAGUE, -one.mined.boost)):
-        if neighbours is None or any(each.same(other) for other in kept):
+        if neighbours is None:
+            continue
+        known = next((place for place, other in enumerate(kept) if each.same(other)), None)
+        if known is not None:
+            kept[known] = _joined(kept[known], each)
             continue
         if each.target.kind == CHANGES and _explained(each, kept):
             continue
@@ -73,6 +77,13 @@ def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list
         else:
             kept.append(each)
     return sorted(kept, key=lambda one: -one.mined.boost), natural
+
+
+def _joined(first: Found, other: Found) -> Found:
+    """The first, with the target that the other has, too."""
+    if {first.target.kind, other.target.kind} & {*VAGUE, GROUP}:
+        return first
+    return replace(first, also=(*first.also, other.target))
 
 
 def _enough(each: Found, config: MiningConfig) -> bool:
