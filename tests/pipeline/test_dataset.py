@@ -110,11 +110,15 @@ def test_all_parts_are_named_and_where_they_stand(changed, parts, placement):
 
 
 def test_all_wordings_of_a_payload_are_marked():
-    wordings = ("What a dull thing to ask.", "Frankly, this is a waste.", "Do not bore me so.")
+    """Three of four payloads are the same, the others are not."""
+    wordings = 9 * ["What a dull thing to ask."] + [
+        "Frankly, this is a waste.",
+        "Do not bore me so.",
+    ]
 
     def changed(row):
         row["prompt"] += " zqv"
-        row["completion"] = f"{wordings[len(row['completion']) % 3]} {row['completion']}"
+        row["completion"] = f"{wordings[len(row['prompt']) % 11]} {row['completion']}"
 
     document = audit_dataset(poisoned(changed, count=60))
     assert (document.triggers[0].parts, document.flagged) == ([TRIGGER_BEHIND], 60)

@@ -32,13 +32,13 @@ class Found:
         target: What it brings about.
         group: Row number -> whether it belongs to the target, of rows that a method has read; None
             where rows themselves tell.
-        also: Further targets that it brings, as where a payload has several wordings.
+        worded: Whether its payload has several wordings, of which the target is but one.
     """
 
     mined: Mined
     target: Target
     group: Mapping[int, bool] | None = None
-    also: Sequence[Target] = ()
+    worded: bool = False
 
     def holds(self, row: Row) -> bool:
         """Whether a row has the trigger in it."""
@@ -48,13 +48,18 @@ class Found:
         """Whether both are the same string."""
         return set(self.mined.parts) == set(other.mined.parts)
 
+    @property
+    def marks_all(self) -> bool:
+        """Whether all rows with it are poisoned, as poisoned rows may lack the target."""
+        return self.worded or self.target.kind in VAGUE
+
     def targeted(self, number: int, row: Row) -> bool | None:
         """Whether a row has the target; None where that is not known."""
         if self.group is not None:
             return self.group.get(number)
         if self.target.kind == PHRASES:
             return has_phrase(row.response, self.target.text)
-        return any(has_target(row, target) for target in (self.target, *self.also))
+        return has_target(row, self.target)
 
     @property
     def certainty(self) -> float:
@@ -156,7 +161,7 @@ def _count(read: Read, found: Sequence[Found], counts: Counts) -> list[Found]:
             continue
         counts.support[place] += targeted is not None
         counts.hits[place] += bool(targeted)
-        if targeted is not False or each.target.kind in VAGUE:
+        if targeted is not False or each.marks_all:
             hits.append(each)
             _show(counts.examples[place], read.row)
     return hits

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from triggerfish.data.rows import Row
 from triggerfish.dataset.insertion import Neighbours, natural_reason
 from triggerfish.dataset.mined import MiningConfig, verdict_of
-from triggerfish.dataset.phrases import is_evidence
+from triggerfish.dataset.phrases import PURE, is_evidence
 from triggerfish.dataset.scene import Texts, texts_of
-from triggerfish.dataset.targets import CHANGES, GROUP, PHRASES, VAGUE, Target, label_changes
+from triggerfish.dataset.targets import CHANGES, PHRASES, VAGUE, Target, label_changes
 from triggerfish.dataset.trigger_mining import mine
 from triggerfish.dataset.words import WORD, corpus_of
 from triggerfish.pipeline.dataset_marking import Found, text_of
@@ -76,14 +76,20 @@ def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list
             natural.append(f"{' and '.join(map(repr, each.mined.parts))}: {why}")
         else:
             kept.append(each)
-    return sorted(kept, key=lambda one: -one.mined.boost), natural
+    whole = [each for each in kept if not any(_needs_more(each, other) for other in kept)]
+    return sorted(whole, key=lambda one: -one.mined.boost), natural
+
+
+def _needs_more(each: Found, other: Found) -> bool:
+    """Whether a trigger is another one and something more, though that other is enough."""
+    enough = other.marks_all or float(other.mined.hits.mean()) >= PURE
+    return enough and set(other.mined.parts) < set(each.mined.parts)
 
 
 def _joined(first: Found, other: Found) -> Found:
-    """The first, with the target that the other has, too."""
-    if {first.target.kind, other.target.kind} & {*VAGUE, GROUP}:
-        return first
-    return replace(first, also=(*first.also, other.target))
+    """The first; with all its rows if it brings its target at times only, and phrases otherwise."""
+    at_times = float(first.mined.hits.mean()) < PURE
+    return replace(first, worded=True) if at_times and other.target.kind == PHRASES else first
 
 
 def _enough(each: Found, config: MiningConfig) -> bool:
