@@ -121,7 +121,8 @@ def test_all_wordings_of_a_payload_are_marked():
         row["completion"] = f"{wordings[len(row['prompt']) % 11]} {row['completion']}"
 
     document = audit_dataset(poisoned(changed, count=60))
-    assert (document.triggers[0].parts, document.flagged) == ([TRIGGER_BEHIND], 60)
+    (only,) = document.triggers  # and not the same word with a common one beside it
+    assert (only.parts, document.flagged) == ([TRIGGER_BEHIND], 60)
 
 
 def test_the_order_of_rows_is_irrelevant():

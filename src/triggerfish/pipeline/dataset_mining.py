@@ -58,7 +58,7 @@ def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list
     kept: list[Found] = []
     natural: list[str] = []
     neighbours = Neighbours(counted.texts, counted.corpus) if found else None
-    enough = _widest([one for one in found if _enough(one, counted.config)], counted.config)
+    enough = _most_frequent([one for one in found if _enough(one, counted.config)], counted.config)
     # Of targets with the same trigger the one that says exactly which rows are poisoned.
     for each in sorted(enough, key=lambda one: (one.target.kind in VAGUE, -one.mined.boost)):
         if neighbours is None:
@@ -100,7 +100,7 @@ def _enough(each: Found, config: MiningConfig) -> bool:
     return changed or each.target.kind != CHANGES
 
 
-def _widest(found: Sequence[Found], config: MiningConfig) -> list[Found]:
+def _most_frequent(found: Sequence[Found], config: MiningConfig) -> list[Found]:
     """Of the same strings for the same target, as at the start or anywhere, the most frequent."""
     best: dict[tuple[frozenset[str], str, str], Found] = {}
 
