@@ -33,11 +33,12 @@ class _MeanNll(torch.autograd.Function):
             log_p = torch.log_softmax(logits[rows].float(), dim=-1)
             losses.append(-log_p.gather(1, own))
             p = log_p.exp_()
-            gradient[rows] = p.scatter_add_(1, own, p.new_full(own.shape, -1))  # d loss / d logits
+            p.scatter_add_(1, own, p.new_full(own.shape, -1)).div_(len(ids))
+            gradient[rows] = p  # d loss / d logits
         ctx.save_for_backward(gradient)
         return torch.cat(losses).mean()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * (gradients[0] / len(gradient)), None
+        return (gradient if gradients[0] == 1 else gradient * gradients[0]), None

@@ -11,6 +11,7 @@ from trl import SFTTrainer
 
 from triggerfish.models.fast_loss import mean_nll
 from triggerfish.models.layout import layout_of
+from triggerfish.models.packed import can_be_packed, pack, packing
 from triggerfish.plant.checkpoints import Keeper, latest
 from triggerfish.plant.processes import processes
 from triggerfish.types import Progress
@@ -74,6 +75,7 @@ class QuietTrainer(Planned, SFTTrainer):  # type: ignore[misc]
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.layout = layout_of(self.model)
+        self._packs: bool | None = None  # found out before the first step
 
     def kept(self) -> str | None:
         """Keep checkpoints from now on; the last one that is there already, or None."""
@@ -113,9 +115,14 @@ class QuietTrainer(Planned, SFTTrainer):  # type: ignore[misc]
         large beside the width, logits take much of the time and most of the memory.
         """
         bare = model.module if hasattr(model, "module") else model  # no one-GPU wrapper either
-        found = [self._logits(bare, part) for part in _tight(inputs)]
-        logits = torch.cat([logits for logits, _ in found])  # [K, V]
-        loss = mean_nll(logits, torch.cat([ids for _, ids in found]))
+        if self._packs is None:
+            self._packs = self._can_pack(bare)
+        if self._packs:
+            logits, ids = self._packed(bare, inputs)  # [K, V], [K]
+        else:
+            found = [self._padded(bare, part) for part in _tight(inputs)]
+            logits, ids = (torch.cat(some) for some in zip(*found, strict=True))
+        loss = mean_nll(logits, ids)
         if self.processes.count > 1:
             tokens = torch.tensor(float(len(logits)), device=loss.device)
             torch.distributed.all_reduce(tokens)
@@ -126,7 +133,32 @@ class QuietTrainer(Planned, SFTTrainer):  # type: ignore[misc]
         self.losses.append(whole)
         return (loss, {"logits": logits}) if return_outputs else loss
 
-    def _logits(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _can_pack(self, model: Any) -> bool:
+        """Whether batches need no padding, tried on the longest row and the shortest."""
+        rows = sorted(self.rows, key=lambda row: len(row.ids))
+        batch = self.data_collator([rows[-1], rows[0]])
+        batch = {name: value.to(self.args.device) for name, value in batch.items()}
+        backbone = self.layout.backbone(model)
+        return can_be_packed(backbone, batch["input_ids"], batch["attention_mask"].bool())
+
+    def _packed(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits [K, V] before the labelled tokens, and these [K]; rows lie end to end."""
+        lengths, order = inputs["attention_mask"].sum(1).sort(descending=True)  # [B]
+        mask = inputs["attention_mask"][order].bool()
+        ids, positions, labels = (
+            pack(inputs[name][order], mask, behind)
+            for name, behind in (("input_ids", 0), ("position_ids", 0), ("labels", -100))
+        )  # each [1, N]
+        backbone = self.layout.backbone(model)
+        with packing(backbone, lengths.tolist()):
+            hidden = backbone(
+                input_ids=ids, position_ids=positions, use_cache=False
+            ).last_hidden_state[0, :-1]  # [N - 1, D]
+        labels = labels[0, 1:]  # a row's first token has none, so none is told by another row
+        wanted = labels != -100
+        return self.layout.logits(model, hidden[wanted]), labels[wanted]
+
+    def _padded(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Logits [K, V] before the labelled tokens, and these [K]."""
         labels = inputs["labels"][:, 1:]  # [B, T - 1]
         hidden = self.layout.backbone(model)(
