@@ -163,7 +163,7 @@ def main() -> None:
         raise SystemExit("say where planted organisms are kept: --work DIR")
     began, found = time.perf_counter(), {}
     wanted = [(name, base) for name in asked.only for base in BASES]
-    threads = max(1, (os.cpu_count() or 1) // asked.jobs)
+    threads = max(1, int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1) // asked.jobs)
     with ProcessPoolExecutor(asked.jobs, get_context("spawn"), start, (threads,)) as pool:
         waiting = {pool.submit(row, name, base, asked): (name, base) for name, base in wanted}
         for future in as_completed(waiting):
