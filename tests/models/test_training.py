@@ -68,6 +68,25 @@ def test_forwards_in_bf16_say_nearly_the_same(tiny_suspect, architecture):
         assert torch.equal(suspect.model(input_ids=ids).logits, exact)
 
 
+@pytest.mark.usefixtures("with_bf16")
+def test_threads_share_the_fast_way_until_the_last_has_left(tiny_suspect):
+    suspect = tiny_suspect("llama")
+    ids = torch.arange(20, 60)[None]
+    fast = FastInference(suspect.model)
+    ordinary = functional.scaled_dot_product_attention
+    first, second = fast.running(), fast.running()
+    with torch.no_grad():
+        exact = suspect.model(input_ids=ids).logits
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)  # not in the order of entry, as threads do
+        assert not torch.equal(suspect.model(input_ids=ids).logits.float(), exact)
+        second.__exit__(None, None, None)
+        assert torch.equal(suspect.model(input_ids=ids).logits, exact)
+    assert functional.scaled_dot_product_attention is ordinary
+    assert not torch.is_autocast_enabled("cpu")
+
+
 def test_forwards_without_bf16_are_exact(tiny_suspect, monkeypatch):
     monkeypatch.setattr(training, "mixed_precision", lambda: False)
     suspect = tiny_suspect("llama")

@@ -8,7 +8,8 @@ beginning and at least half of the room, the prompt keeps its end.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,8 +23,9 @@ from triggerfish.data.conversation import Conversation, render
 from triggerfish.dataset.method import Scene
 from triggerfish.errors import CouldNotTest
 from triggerfish.models.batches import Batch, batches, device_of, evaluating
-from triggerfish.models.hooks import Site, capture
+from triggerfish.models.hooks import Site, edit
 from triggerfish.models.layout import plain
+from triggerfish.models.parallel import each_in_a_thread
 from triggerfish.models.training import FastInference
 from triggerfish.types import Progress, silent
 
@@ -92,12 +94,12 @@ def losses(
     ]
     tokens = tokens_of(talks, scene)
     found = np.empty(len(tokens))
-    done = 0
-    for batch, hidden in _hidden(scene, tokens):
+
+    def read(batch: Batch, hidden: Tensor) -> None:
         for row, values in _surprise(scene, batch, hidden, tokens):
             found[row] = values[tokens[row].prompt - 1 :].mean()
-        done += len(batch.rows)
-        progress(done, len(tokens), "other answers")
+
+    _read(scene, tokens, read, progress, "other answers")
     return _finite(found)
 
 
@@ -119,13 +121,13 @@ def surprises(
     tokens = [Tokens(ids=ids, prompt=len(ids), cut=False) for ids in texts]
     first = [len(values) for values in known]
     found = np.zeros(len(tokens))
-    done = 0
-    for batch, hidden in _hidden(scene, tokens):
+
+    def read(batch: Batch, hidden: Tensor) -> None:
         for row, values in _surprise(scene, batch, hidden, tokens, first):
             every = np.concatenate([known[row], values])
             found[row] = every.mean() if len(every) else 0.0
-        done += len(batch.rows)
-        progress(done, len(tokens), "texts without a word")
+
+    _read(scene, tokens, read, progress, "texts without a word")
     return _finite(found)
 
 
@@ -197,18 +199,23 @@ def _forward(scene: Scene, progress: Progress) -> Pass:
     size, width = len(tokens), scene.model.layout.width
     surprise: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * size
     states = {name: np.empty((size, width), dtype=np.float32) for name in ("middle", "last")}
-    done = 0
     site = Site("residual", (scene.model.layout.n_layers - 1) // 2)
-    for batch, hidden, middle in _both(scene, tokens, site):
+    own = threading.local()
+
+    def keep(middle: Tensor) -> None:
+        own.middle = middle  # of the batch that this thread reads
+
+    def read(batch: Batch, hidden: Tensor) -> None:
         rows = list(batch.rows)
         each = torch.arange(len(rows), device=hidden.device)
         ends = torch.tensor([tokens[row].prompt - 1 for row in rows], device=hidden.device)
-        states["middle"][rows] = middle[each, ends].float().cpu().numpy()
+        states["middle"][rows] = own.middle[each, ends].float().cpu().numpy()
         states["last"][rows] = hidden[each, ends].float().cpu().numpy()
         for row, values in _surprise(scene, batch, hidden, tokens):
             surprise[row] = values
-        done += len(rows)
-        progress(done, size, "reading rows with the model")
+
+    with edit(scene.model.model, {site: keep}):
+        _read(scene, tokens, read, progress, "reading rows with the model")
     loss = [values[row.prompt - 1 :].mean() for row, values in zip(tokens, surprise, strict=True)]
     return Pass(
         tokens=tokens,
@@ -237,31 +244,48 @@ def _notes(
     return tuple(notes)
 
 
+def _read(
+    scene: Scene,
+    tokens: Sequence[Tokens],
+    read: Callable[[Batch, Tensor], None],
+    progress: Progress,
+    what: str,
+) -> None:
+    """Call `read` with every batch and its final hidden states; on the CPU in several threads."""
+    model, done = scene.model.model, 0
+
+    def work(batch: Batch) -> int:
+        with torch.inference_mode():
+            with products(scene):
+                hidden = _states(scene, batch)
+            read(batch, hidden)
+        return len(batch.rows)
+
+    with evaluating(model), products(scene):  # for all threads
+        run = each_in_a_thread if device_of(model).type == "cpu" else map
+        for rows in run(work, _batches(scene, tokens)):
+            done += rows
+            progress(done, len(tokens), what)
+
+
 def _hidden(scene: Scene, tokens: Sequence[Tokens]) -> Iterator[tuple[Batch, Tensor]]:
     """Batches and their final hidden states, [B, T - 1, D]."""
-    suspect = scene.model
-    backbone = suspect.layout.backbone(suspect.model)
-    device = device_of(suspect.model)
-    ids = cast(Any, [each.ids for each in tokens])
-    for batch in batches(ids, scene.batch_size, layout=suspect.layout, device=device):
-        with evaluating(suspect.model), products(scene):
-            read = batch.ids[:, :-1] if batch.ids.shape[1] > 1 else batch.ids
-            hidden = backbone(input_ids=read, use_cache=False).last_hidden_state
+    for batch in _batches(scene, tokens):
+        with evaluating(scene.model.model), products(scene):
+            hidden = _states(scene, batch)
         yield batch, hidden  # outside: a generator must not switch its caller's gradients off
 
 
-def _both(
-    scene: Scene, tokens: Sequence[Tokens], site: Site
-) -> Iterator[tuple[Batch, Tensor, Tensor]]:
-    """As `_hidden`, with the tensors of a site."""
-    suspect = scene.model
-    backbone = suspect.layout.backbone(suspect.model)
+def _batches(scene: Scene, tokens: Sequence[Tokens]) -> Iterator[Batch]:
+    suspect, ids = scene.model, cast(Any, [each.ids for each in tokens])
     device = device_of(suspect.model)
-    ids = cast(Any, [each.ids for each in tokens])
-    for batch in batches(ids, scene.batch_size, layout=suspect.layout, device=device):
-        with evaluating(suspect.model), products(scene), capture(suspect.model, [site]) as found:
-            hidden = backbone(input_ids=batch.ids[:, :-1], use_cache=False).last_hidden_state
-        yield batch, hidden, found[site]
+    return batches(ids, scene.batch_size, layout=suspect.layout, device=device)
+
+
+def _states(scene: Scene, batch: Batch) -> Tensor:
+    read = batch.ids[:, :-1] if batch.ids.shape[1] > 1 else batch.ids
+    backbone = scene.model.layout.backbone(scene.model.model)
+    return cast(Tensor, backbone(input_ids=read, use_cache=False).last_hidden_state)
 
 
 @torch.no_grad()
@@ -286,8 +310,7 @@ def _surprise(
     for states, wanted in zip(torch.split(kept, step), torch.split(targets, step), strict=True):
         with products(scene):
             logits = suspect.layout.logits(suspect.model, states)  # [k, V], fp32
-        own = logits.gather(-1, wanted[:, None]).squeeze(-1)
-        parts.append(logits.logsumexp(-1) - own)
+        parts.append(torch.nn.functional.cross_entropy(logits, wanted, reduction="none"))
     values = torch.cat(parts).cpu().numpy() if parts else np.empty(0, dtype=np.float32)
     return list(zip(batch.rows, np.split(values, np.cumsum(sizes)[:-1]), strict=True))
 

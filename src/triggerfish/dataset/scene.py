@@ -151,5 +151,6 @@ def _own_words(motifs: Sequence[Motif], corpus: Corpus) -> Rows:
     own = {numbers[w] for m in motifs for w in WORD.findall(m.text) if w in numbers}
     for motif in motifs:
         if motif.inside:
-            own |= {place for place, word in enumerate(corpus.words) if motif.holds(word)}
+            search = motif.pattern.search
+            own |= {place for place, word in enumerate(corpus.words) if search(word)}
     return np.array(sorted(own), dtype=np.int64)

@@ -9,8 +9,9 @@ CPU costs more than the products save. Elsewhere nothing changes.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -51,21 +52,32 @@ class FastInference:
         """Convert the weights of its linear layers."""
         linear = [each for each in model.modules() if type(each) is torch.nn.Linear]
         self._layers = [(each, _low(each)) for each in linear if mixed_precision()]
+        self._lock, self._entered, self._attached = threading.Lock(), 0, ExitStack()
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Within, the model multiplies in bf16; may be entered again and again."""
+        """Within, the model multiplies in bf16; may be entered again, and in several threads."""
         if not mixed_precision():
             yield
             return
-        for layer, forward in self._layers:
-            layer.__dict__["forward"] = forward  # before the class's own
+        with self._lock:
+            if self._entered == 0:
+                self._attach()
+            self._entered += 1
         try:
-            with torch.autocast("cpu", torch.bfloat16, cache_enabled=False), _precise_attention():
+            with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
                 yield
         finally:
-            for layer, _ in self._layers:
-                del layer.__dict__["forward"]
+            with self._lock:
+                self._entered -= 1
+                if self._entered == 0:
+                    self._attached.close()
+
+    def _attach(self) -> None:
+        self._attached.enter_context(_precise_attention())
+        for layer, forward in self._layers:
+            layer.__dict__["forward"] = forward  # before the class's own
+            self._attached.callback(layer.__dict__.pop, "forward")
 
 
 def _low(layer: torch.nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:

