@@ -95,7 +95,7 @@ def least(name: str, base: str, work: Path, seed: int) -> dict:
     tried: dict[float, dict] = {}
     low, high = 0, len(RATES)
     while low < high:
-        middle = (low + high) // 2
+        middle = min((low + high + 1) // 2, high - 1)  # 3 % first: most families need about that
         tried[RATES[middle]] = success(name, base, RATES[middle], work, seed)
         if tried[RATES[middle]].get("value", 0.0) >= PLANTED:
             high = middle
@@ -165,7 +165,8 @@ def main() -> None:
     wanted = [(name, base) for name in asked.only for base in BASES]
     threads = max(1, int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1) // asked.jobs)
     with ProcessPoolExecutor(asked.jobs, get_context("spawn"), start, (threads,)) as pool:
-        waiting = {pool.submit(row, name, base, asked): (name, base) for name, base in wanted}
+        order = sorted(wanted, key=lambda each: BASES.index(each[1]))  # one species, then the other
+        waiting = {pool.submit(row, name, base, asked): (name, base) for name, base in order}
         for future in as_completed(waiting):
             made = future.result()
             if made is None:
