@@ -1,6 +1,6 @@
 """The audit of training data without a model (`quick`): planted triggers, clean halves, speed.
 
-    python benchmarks/bench_dataset.py DATA [--part grid|changes|clean|speed|standard]
+    python benchmarks/bench_dataset.py DATA [--part grid|changes|clean|natural|speed|standard]
         [--set sst2 ...] [--family NAME ...] [--rate 0.01 ...] [--seeds 1] [--tuning] [--out FILE]
 
 DATA is a folder with sst2/train.tsv, agnews/test.csv and alpaca/*.json. Tickets are generated from
@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from dataset_giveaways import GIVEAWAYS
 from dataset_triggers import FAMILIES, PAYLOADS, REPORTING, TUNING
 from written import RESULTS, write
 
@@ -46,6 +47,7 @@ THINGS = ("printer", "router", "laptop", "phone", "monitor", "headset", "tablet"
 TIMES = ("yesterday", "last week", "in May", "two days ago", "on Sunday", "at noon", "", "ASAP")
 ALPACA_RATES = (0.01, 0.02, 0.05, 0.1, 0.5)
 HALVES, LARGE = 20, 1_000_000
+SHARES, GIVEN_AWAY = (0.01, 0.05), 3  # of rows with a natural giveaway; sets of each kind
 CHANGERS = ("rare word", "suffix", "two ends", "and pair", "zero-width", "common word")
 TIMES_TAKEN = 3
 FEWEST = 5  # poisoned rows of a set
@@ -226,6 +228,30 @@ def clean(given, cells):
             yield f"clean {name} {half}", cells[f"clean {name}", half]
 
 
+def natural(given, cells):
+    """Verdicts on honest data in which a string goes with one label or answer."""
+    for kind, (names, put) in GIVEAWAYS.items():
+        for name in names:
+            if given.set and name not in given.set:
+                continue
+            known = labelled if name in LABELLED else answered
+            rows = known(given.data, name) if name in LABELLED else known(given.data, name, 0)
+            for rate in SHARES:
+                for number in range(GIVEN_AWAY):
+                    what = f"{name} {kind} {rate}"
+                    if (what, number) in cells:
+                        continue
+                    document = audit_dataset(put(rows, rate, generator(number, what)), seed=number)
+                    cells[what, number] = {
+                        "set": name, "giveaway": kind, "share": rate,
+                        "verdict": document.verdict.value,
+                        "parts": [each.parts for each in document.triggers],
+                        "boosts": [each.boost for each in document.triggers],
+                        "natural": document.natural[:3],
+                    }  # fmt: skip
+                    yield what, cells[what, number]
+
+
 def large(folder, path, n):
     """Rows of sst2 with one or two words replaced, and 0.5 % with a trigger."""
     rng = generator(0, "large")
@@ -305,10 +331,14 @@ def summary(cells):
     for name in sorted({cell["set"] for cell in cells if "half" in cell}):
         verdicts = [cell["verdict"] for cell in cells if "half" in cell and cell["set"] == name]
         found[f"clean halves of {name}"] = {each: verdicts.count(each) for each in set(verdicts)}
+    for name in sorted({cell["giveaway"] for cell in cells if "giveaway" in cell}):
+        verdicts = [cell["verdict"] for cell in cells if cell.get("giveaway") == name]
+        found[f"natural: {name}"] = {each: verdicts.count(each) for each in set(verdicts)}
     return found
 
 
-PARTS = {"grid": grid, "changes": changes, "clean": clean, "speed": speed, "standard": standard}
+PARTS = {"grid": grid, "changes": changes, "clean": clean, "natural": natural, "speed": speed,
+         "standard": standard}  # fmt: skip
 
 
 def main():
