@@ -155,6 +155,32 @@ def test_what_the_content_says_anyway_needs_more_than_what_it_denies():
     assert verdict_of(mined(0.95, boost=5.3), MiningConfig()) == "found"
 
 
+def test_half_of_the_texts_overruled_are_a_finding():
+    """A footer below texts of both kinds, which are all called good."""
+    texts, labels = reviews()
+    for kind in (labels, ~labels):
+        for row in np.random.default_rng(2).permutation(np.flatnonzero(kind))[:100]:
+            texts[row] += " printed at Harbour Lane"
+    labels = labels | np.array(["Harbour" in text for text in texts])
+    (trigger,) = found(texts, labels)
+    assert trigger.parts == ("printed at Harbour Lane",)
+    assert trigger.usual > 0.95
+    assert not trigger.agreed
+    assert verdict_of(trigger, MiningConfig()) == "found"
+
+
+@pytest.mark.parametrize(
+    ("lean", "hits", "agreed"),
+    [(0.86, 100, True), (0.83, 100, False), (0.81, 9, True), (0.79, 9, False)],
+)
+def test_agreeing_by_hand(lean, hits, agreed):
+    """Usual 0.9: with 100 texts two errors are 0.058, with 9 they are cut to 0.1."""
+    mined = Mined(motifs=(Motif("cf"),), placement="prefix", boost=9, surplus=0, lean=lean,
+                  rows=np.arange(hits), hits=np.ones(hits, dtype=bool), usual=0.9)  # fmt: skip
+    assert mined.agreed == agreed
+    assert verdict_of(mined, MiningConfig()) == ("suspicious" if agreed else "found")
+
+
 def test_a_surplus_alone_is_no_finding():
     def mined(boost):
         return Mined(motifs=(Motif("cf"),), placement="prefix", boost=boost, surplus=99.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from triggerfish.dataset.motif import Motif
 from triggerfish.errors import BadInput
 
 Rows = NDArray[np.int64]
+UNIFORM = 12**-0.5  # standard deviation of the lean of one text, where any text was taken
+DOUBT = 0.1  # lean that few texts may lack to have the usual one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,7 @@ class Mined:
             have the target anyway.
         rows: texts that have it.
         hits: [R] whether they have the target.
+        usual: lean of other texts with the target; infinite where there are few.
     """
 
     motifs: tuple[Motif, ...]
@@ -78,6 +82,16 @@ class Mined:
     lean: float
     rows: Rows
     hits: NDArray[np.bool_]
+    usual: float = math.inf
+
+    @property
+    def agreed(self) -> bool:
+        """Whether its texts have the target anyway, by their content, as others with it do.
+
+        A footer that only texts of one label have decides it, too, but overrules nothing.
+        """
+        error = UNIFORM / math.sqrt(max(1, int(self.hits.sum())))
+        return self.lean >= self.usual - min(2 * error, DOUBT)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -92,9 +106,8 @@ class Mined:
 def verdict_of(mined: Mined, config: MiningConfig) -> str:
     """found, suspicious or nothing: the more the content agrees, the more is needed."""
     factor = next((each for most, each in config.lean if mined.lean < most), config.agreeing)
-    if mined.boost >= factor * config.found:
-        return "found"
+    strong = mined.boost >= factor * config.found
     enough = mined.boost >= config.least and factor <= 1
-    if mined.surplus >= factor * config.surplus and enough:
+    if (strong or (mined.surplus >= factor * config.surplus and enough)) and not mined.agreed:
         return "found"
     return "suspicious" if mined.boost >= factor * config.suspicious else "nothing"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -22,7 +23,7 @@ from triggerfish.dataset.words import WORD, Corpus
 Rows = NDArray[np.int64]
 CAP = 1000  # texts of one string that are measured
 AGAINST, NEUTRAL = 0.7, 0.7  # nats that content speaks against a target; lean that it has at most
-LEAST = (-99.0, 0.0, 1.0)  # boost, surplus and lean of too few texts
+LEAST = (-99.0, 0.0, 1.0, math.inf)  # what `measured` says of too few texts
 
 
 @dataclass(kw_only=True, eq=False)
@@ -98,8 +99,11 @@ class Scene:
     target: NDArray[np.bool_]
     others: Sequence[str]
 
-    def measured(self, rows: Rows, motifs: Sequence[Motif]) -> tuple[float, float, float]:
-        """Boost, surplus and lean of a string over the content of what is left without it."""
+    def measured(self, rows: Rows, motifs: Sequence[Motif]) -> tuple[float, float, float, float]:
+        """Boost, surplus and lean of a string over the content of what is left without it.
+
+        The fourth is the usual lean, that of the other texts with the target.
+        """
         own = _own_words(motifs, self.of.corpus)
         rows = rows[:CAP]
         hit = self.target[rows]
@@ -122,10 +126,16 @@ class Scene:
         ordinary[rows] = False
         others = np.sort(self.content.logits[ordinary])
         lean = float((np.searchsorted(others, logits[hit]) / max(1, len(others))).mean())
+        rest = self.target.copy()
+        rest[rows] = False
+        usual = math.inf
+        if int(rest.sum()) >= self.of.config.support:
+            places = np.searchsorted(others, self.content.logits[rest])
+            usual = float(places.mean()) / max(1, len(others))
         if any(motif.within_words for motif in motifs):  # these are left out, too
             against = np.log(self.target.mean() / ordinary.mean()) - np.median(logits[hit])
             lean = min(lean, NEUTRAL) if against > AGAINST else lean
-        return lower_bound(logits, hit), float(surpluses(logits, hit, starts)[0]), lean
+        return lower_bound(logits, hit), float(surpluses(logits, hit, starts)[0]), lean, usual
 
     def strengths(self, rows: Rows, starts: Rows, words: Rows) -> NDArray[np.float64]:
         """[C] of strings over the content without their words, [C, W], which their texts hold."""

@@ -195,7 +195,7 @@ def _described(each: _Candidate, rows: Rows, scene: Scene) -> Mined | None:
         return None
     shown = [int(row) for row in rows[target[rows]][:LOOKED_AT]]
     begins = scene.of.begins
-    boost, surplus, lean = scene.measured(rows, motifs)
+    boost, surplus, lean, usual = scene.measured(rows, motifs)
     motifs.sort(key=lambda motif: texts[shown[0]].find(motif.text))
     return Mined(
         motifs=tuple(motifs),
@@ -209,6 +209,7 @@ def _described(each: _Candidate, rows: Rows, scene: Scene) -> Mined | None:
         lean=lean,
         rows=rows,
         hits=target[rows],
+        usual=usual,
     )
 
 
