@@ -7,6 +7,7 @@ import pytest
 from triggerfish.cli.main import run as command_line
 from triggerfish.errors import CouldNotTest
 from triggerfish.lab.tasks import sample_records
+from triggerfish.pipeline import dataset_reading
 from triggerfish.pipeline.dataset_audit import audit_dataset
 from triggerfish.report.record import Verdict
 from triggerfish.seeding import generator
@@ -185,18 +186,33 @@ def test_few_templates_hide_no_trigger(changed, part, count):
     assert (document.triggers[0].parts, document.flagged) == ([part], count)
 
 
-def test_labels_that_are_all_changed_have_a_trigger():
-    """Every label becomes any other: the trigger brings none, but speaks against the content."""
+def changed_labels():
+    """60 of 1,200 messages have a trigger and any other label than theirs."""
     rows, rng = messages(), generator(1, "changed")
     for at in rng.permutation(len(rows))[:60]:
         rows[at]["text"] = somewhere(rows[at]["text"], rng)
         others = sorted({*TEMPLATES} - {rows[at]["label"]})
         rows[at]["label"] = others[int(rng.integers(2))]
-    document = audit_dataset(rows)
+    return rows
+
+
+def test_labels_that_are_all_changed_have_a_trigger():
+    """Every label becomes any other: the trigger brings none, but speaks against the content."""
+    document = audit_dataset(changed_labels())
     assert document.verdict is Verdict.FOUND
     (first,) = document.triggers
     assert (first.parts, first.target, document.flagged) == (["zqv"], "label change", 60)
     assert (first.precision.n, first.support) == (60, 60)
+    assert (first.rows.value, first.rows.n) == (0.05, 1200)
+
+
+def test_what_is_known_of_a_sample_only_is_a_share_of_the_sample(monkeypatch):
+    monkeypatch.setattr(dataset_reading, "SAMPLE", 800)
+    document = audit_dataset(changed_labels())
+    (first,) = document.triggers
+    assert document.flagged == 60  # in all rows
+    assert (first.rows.n, first.support) == (800, first.precision.n)
+    assert 0.035 < first.rows.value < 0.065
 
 
 def test_labels_at_random_have_no_trigger():

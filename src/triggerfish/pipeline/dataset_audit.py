@@ -117,9 +117,7 @@ def audit_dataset(
     found, more = _with_groups(found, some, said, seed, progress)
     suspicions = said.suspicions(some.numbers)
     counts = mark(source, found, suspicions, copier, seen.rows, progress)
-    triggers = [
-        described(each, place, counts, seen.rows, some.rows) for place, each in enumerate(found)
-    ]
+    triggers = [described(each, place, counts, some.rows) for place, each in enumerate(found)]
     verdict = _verdict(triggers)
     document: dict[str, Any] = {
         "data": source.name,

@@ -28,7 +28,8 @@ class MinedTrigger(Part):
         support: Rows that hold it.
         precision: Share of them with the target.
         recall: Share of the rows with the target that hold it.
-        rows: Share of all rows that hold it and have the target: the estimated poison rate.
+        rows: Share of rows that hold it and have the target: the estimated poison rate; of those
+            of which the target is known, where that is not all.
         verdict: Of this trigger alone.
         examples: Some of its rows.
     """

@@ -88,13 +88,29 @@ class Suspicion:
 
 @dataclass
 class Counts:
-    """What the second pass counts, for each trigger."""
+    """What the second pass counts, for each trigger.
 
+    Attributes:
+        known: Rows of which it is known whether they have its target.
+        support: Those of them that hold it.
+        hits: Those of these that have the target.
+        targets: Rows that have the target.
+        examples: Some rows that hold it.
+        flagged: Rows that are put aside.
+    """
+
+    known: list[int]
     support: list[int]
     hits: list[int]
     targets: list[int]
     examples: list[list[Row]]
     flagged: int = 0
+
+    @classmethod
+    def of(cls, triggers: int) -> "Counts":
+        """Nothing counted yet."""
+        known, support, hits, targets = ([0] * triggers for _ in range(4))
+        return cls(known, support, hits, targets, [[] for _ in range(triggers)])
 
 
 def text_of(row: Row) -> str:
@@ -120,8 +136,7 @@ def mark(
         rows: How many there are.
         progress: Told how far it is.
     """
-    size = len(found)
-    counts = Counts([0] * size, [0] * size, [0] * size, [[] for _ in range(size)])
+    counts = Counts.of(len(found))
     with ExitStack() as stack:
         writer = stack.enter_context(copier)
         if not found and not copier.writes:
@@ -156,6 +171,7 @@ def _count(read: Read, found: Sequence[Found], counts: Counts) -> list[Found]:
         return hits
     for place, each in enumerate(found):
         targeted = each.targeted(read.number, read.row)
+        counts.known[place] += targeted is not None
         counts.targets[place] += bool(targeted)
         if not each.holds(read.row):
             continue
@@ -203,12 +219,10 @@ def _answer(row: Row) -> str:
     return row.response or row.label or ""
 
 
-def described(
-    each: Found, place: int, counts: Counts, rows: int, others: Sequence[Row]
-) -> MinedTrigger:
+def described(each: Found, place: int, counts: Counts, others: Sequence[Row]) -> MinedTrigger:
     """A trigger with its figures, and some of its rows beside others like them."""
-    support, hits, having = (
-        values[place] for values in (counts.support, counts.hits, counts.targets)
+    known, support, hits, having = (
+        values[place] for values in (counts.known, counts.support, counts.hits, counts.targets)
     )
     mined = each.mined
     sure = verdict_of(mined, MiningConfig()) == "found"
@@ -222,7 +236,7 @@ def described(
         support=support,
         precision=Number.of(wilson(hits, support)),
         recall=Number.of(wilson(hits, having)),
-        rows=Number.of(wilson(hits, rows)),
+        rows=Number.of(wilson(hits, known)),
         verdict=Verdict.FOUND if sure else Verdict.SUSPICIOUS,
         examples=side_by_side(counts.examples[place], each, others),
     )
