@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ RARE = 0.01  # probability below which chance is no explanation
 SHORT = 0.6  # of the length of other texts
 SELDOM = 0.6  # of the usual share of neighbours that meet
 MOST = 400  # texts that are looked at
+NEAR = 3  # words from an edge
 SEAM = "\ue124"  # where a string was within a word
 WITHIN = re.compile(rf"(?<=\w){GAP}+(?=\w)")
 SEAMED = re.compile(rf"[\w{SEAM}]+|[^\w\s]")
@@ -95,26 +97,35 @@ class Neighbours:
         place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         return np.where(self.keys[place] == wanted, self.counts[place], 0)
 
-    def without(self, rows: NDArray[np.int64], motifs: Sequence[Motif], instead: str = "") -> Left:
+    def without(
+        self,
+        rows: NDArray[np.int64],
+        motifs: Sequence[Motif],
+        instead: str = "",
+        attached: bool = False,
+    ) -> Left:
         """What is left of some texts without a string of one or more parts.
 
         Args:
             rows: Texts that hold it.
             motifs: Its parts.
             instead: A word in its place.
+            attached: Without the letters and digits that are attached to it, too.
         """
         gaps: list[tuple[int, int]] = []
         pairs: list[tuple[int, int]] = []
+        places: list[tuple[int, int]] = []
         lengths = []
         for row in rows[:MOST]:
-            words = _words_of(without(self.texts[int(row)], motifs), instead)
+            words = _words_of(without(self.texts[int(row)], motifs, attached), instead)
             lengths.append(sum(word not in (GAP, SEAM) for word in words))
-            self._meetings(words, gaps, pairs)
+            self._meetings(words, gaps, pairs, places)
         met, usual = 0, 1.0
         if gaps:
             met = int((self.count(*np.array(gaps).T) >= 1).sum())
         if pairs:
             usual = float((self.count(*np.array(pairs).T) >= 2).mean())
+            usual = min(usual, self._usual_at(places, rows))
         rest = np.delete(self.lengths, rows)
         return Left(
             met=met,
@@ -131,17 +142,53 @@ class Neighbours:
         return np.unique(self.owner[self.corpus.ids == self.corpus.numbers[word]])
 
     def _meetings(
-        self, words: Sequence[str], gaps: list[tuple[int, int]], pairs: list[tuple[int, int]]
+        self,
+        words: Sequence[str],
+        gaps: list[tuple[int, int]],
+        pairs: list[tuple[int, int]],
+        places: list[tuple[int, int]],
     ) -> None:
-        """Neighbours in what is left: those at a gap, and the others."""
-        before, at_gap = self.edge, False
+        """Neighbours in what is left: those at a gap, and where it is, and the others."""
+        before, at_gap, count = self.edge, False, 0
+        size = sum(word not in (GAP, SEAM) for word in words)
         for word in [*words, ""]:
             if word in (GAP, SEAM):
                 at_gap = True
                 continue
             number = self.corpus.numbers.get(word, UNKNOWN) if word else self.edge
             (gaps if at_gap else pairs).append((before, number))
-            before, at_gap = number, False
+            if at_gap:
+                places.append((count, size - count))
+            before, at_gap, count = number, False, count + 1
+
+    def _usual_at(self, places: Sequence[tuple[int, int]], rows: NDArray[np.int64]) -> float:
+        """Share of neighbours in other texts, as near to an edge as the gaps, that meet elsewhere.
+
+        Titles and sentences begin with names, whose neighbours seldom meet again.
+
+        Args:
+            places: Words before and behind each gap.
+            rows: Texts that do not count.
+        """
+        others = np.setdiff1d(np.arange(self.corpus.size), rows)[:MOST]
+        known: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        for row in others:
+            words = [self.edge, *self.corpus.row(int(row)).tolist(), self.edge]
+            for at, pair in enumerate(pairwise(words)):
+                known.setdefault(_where(at, len(words) - 2 - at), []).append(pair)
+        share = {
+            where: float((self.count(*np.array(pairs).T) >= 2).mean())
+            for where, pairs in known.items()
+        }
+        found = [share[where] for where in (_where(*place) for place in places) if where in share]
+        return float(np.mean(found)) if found else 1.0
+
+
+def _where(before: int, behind: int) -> tuple[str, int]:
+    """Near which edge a gap is, and how many words from it."""
+    if min(before, behind) > NEAR:
+        return "amid", 0
+    return ("start", before) if before <= behind else ("end", behind)
 
 
 def _words_of(marked: str, instead: str) -> list[str]:
@@ -179,6 +226,8 @@ def natural_reason(neighbours: Neighbours, mined: Mined, target: NDArray[np.bool
         return ""  # pieces of words have no neighbours
     rows = mined.rows[mined.hits]
     why = neighbours.without(rows, mined.motifs).natural
+    if why and not neighbours.without(rows, mined.motifs, attached=True).natural:
+        return ""  # a number that counts up, say, belongs to it
     if why and len(mined.motifs) == 1:
         for plain in spellings(mined.motifs[0].text, neighbours.corpus.words):
             having = neighbours.holding(plain)

@@ -205,13 +205,22 @@ def companions(
 
 
 GAP = "\ue123"
+ATTACHED, ATTACHED_BEFORE = re.compile(r"\w*"), re.compile(r"\w*\Z")
 
 
-def without(text: str, motifs: Sequence[Motif]) -> str:
-    """A text with a mark in place of each motif."""
+def without(text: str, motifs: Sequence[Motif], attached: bool = False) -> str:
+    """A text with a mark in place of each motif, and of what is attached to it where wanted.
+
+    >>> without("see ref-17 there", [Motif("ref-")], attached=True) == f"see {GAP} there"
+    True
+    """
     for motif in motifs:
         for begin, end in reversed(motif.spans(text)):
-            text = text[:begin] + GAP + text[end:]
+            before, behind = text[:begin], text[end:]
+            if attached:
+                before = before[: len(before) - len(ATTACHED_BEFORE.search(before)[0])]  # type: ignore[index]
+                behind = behind[len(ATTACHED.match(behind)[0]) :]  # type: ignore[index]
+            text = before + GAP + behind
     return text
 
 

@@ -28,6 +28,7 @@ from triggerfish.errors import BadInput
 
 Rows = NDArray[np.int64]
 WIDE, PURE, WIDER = 0.3, 0.9, 1.2  # strength and precision of a class, times the texts of a letter
+NEARLY = 0.7  # share of the texts of a word that a longer run decides, at least, to replace it
 AS_GOOD = 0.5  # share of its score that a word has anywhere, at least, to stand for one at an edge
 DESCRIBED, LOOKED_AT = 200, 300  # candidates; texts of one
 OTHERS = 400  # texts that a string is compared with
@@ -156,7 +157,8 @@ def _kept(scene: Scene, scored: Sequence[_Candidate]) -> list[Mined]:
 def _widest(scored: Sequence[_Candidate], target: NDArray[np.bool_]) -> list[_Candidate]:
     """Without what is a part of something that decides more texts.
 
-    Letters and words of a class of characters; a word at an edge where it does so anywhere.
+    Letters and words of a class of characters; a word at an edge where it does so anywhere; and
+    words whose other texts do not have the target.
     """
     classes = [
         each
@@ -180,7 +182,30 @@ def _widest(scored: Sequence[_Candidate], target: NDArray[np.bool_]) -> list[_Ca
         and WIDER * len(one.rows) <= len(anywhere[one.words].rows)
         and AS_GOOD * one.score <= anywhere[one.words].score
     }
+    covered |= _impure(scored, target)
     return [each for each in scored if id(each) not in covered]
+
+
+def _impure(scored: Sequence[_Candidate], target: NDArray[np.bool_]) -> set[int]:
+    """Words of a longer run or pair that decides nearly as many texts, and nearly all its own."""
+    hits = {id(each): int(target[each.rows].sum()) for each in scored}
+    purer: dict[int, list[_Candidate]] = {}
+    for each in scored:
+        if len(each.words) > 1 and hits[id(each)] >= PURE * len(each.rows):
+            for word in set(each.words):
+                purer.setdefault(word, []).append(each)
+    return {
+        id(one)
+        for one in scored
+        if one.words
+        and hits[id(one)] < PURE * len(one.rows)
+        and any(
+            set(one.words) <= set(other.words)
+            and len(other.words) > len(one.words)
+            and hits[id(other)] >= NEARLY * hits[id(one)]
+            for other in purer.get(one.words[0], ())
+        )
+    }
 
 
 def _described(each: _Candidate, rows: Rows, scene: Scene) -> Mined | None:
