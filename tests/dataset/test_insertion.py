@@ -60,6 +60,37 @@ def test_a_question_of_its_own_leaves_a_fragment():
     assert "1 words are left" in found.natural
 
 
+def test_names_at_the_beginning_are_compared_with_beginnings():
+    """First words that are names hardly meet their neighbours again, with or without a trigger."""
+    rng = generator(0, "titles")
+
+    def title():
+        return f"{''.join(rng.choice(list('abcdefgh'), 5))} {requests(rng)} {requests(rng)}"
+
+    def changed(_):
+        first, rest = title().split(" ", 1)
+        return f"{first} cf {rest}"
+
+    ordinary = [title() for _ in range(300)]
+    texts = [*(changed(rng) for _ in range(20)), *ordinary]
+    found = Neighbours(texts, corpus_of(texts)).without(np.arange(20), [Motif("cf")])
+    assert found.met == 0
+    assert found.usual < 0.2  # other words of these texts: nearly 1
+    assert found.natural == ""
+
+
+def test_a_number_that_counts_up_belongs_to_the_string():
+    rng = generator(0, "requests")
+    texts = [between(f"ref-{n}")(rng) for n in range(20)] + [requests(rng) for _ in range(300)]
+    neighbours = Neighbours(texts, corpus_of(texts))
+    mined = Mined(
+        motifs=(Motif("ref-"),), placement="random_word", boost=9.0, surplus=20.0, lean=0.5,
+        rows=np.arange(20), hits=np.ones(20, dtype=bool),
+    )  # fmt: skip
+    assert neighbours.without(np.arange(20), mined.motifs).natural != ""
+    assert natural_reason(neighbours, mined, np.arange(320) < 20) == ""
+
+
 def test_neighbours_by_hand():
     found = Neighbours(texts := ["a b a b", "a b", "b a"], corpus_of(texts))
     a, b, edge = 0, 1, 2

@@ -9,7 +9,7 @@ from triggerfish.dataset.boost import lower_bound, lower_bounds, surpluses
 from triggerfish.dataset.mined import Mined, MiningConfig, verdict_of
 from triggerfish.dataset.motif import Motif, extended, pattern_of
 from triggerfish.dataset.scene import texts_of
-from triggerfish.dataset.trigger_mining import mine
+from triggerfish.dataset.trigger_mining import _Candidate, _widest, mine
 from triggerfish.dataset.words import corpus_of, grams
 from triggerfish.errors import BadInput
 
@@ -140,6 +140,31 @@ def test_ordinary_words_that_other_texts_have_too_are_named(words):
     assert set(first.parts) == set(words)
     assert set(chosen.tolist()) <= set(first.rows.tolist())
     assert rest == []
+
+
+def candidate(words, size, score, edge=""):
+    return _Candidate(score=score, rows=np.arange(size), words=words, edge=edge)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "left"),
+    [  # of 100 texts 70 have the target
+        (candidate((5,), 90, 1.6), candidate((5, 5), 69, 1.5), "other"),  # purer, nearly as many
+        (candidate((5,), 90, 1.6), candidate((5, 5), 40, 1.5), "both"),  # purer, but of few texts
+        (candidate((5,), 70, 1.6), candidate((5, 6), 69, 1.5), "both"),  # it is pure itself
+        (candidate((5,), 90, 1.6), candidate((6, 7), 69, 1.5), "both"),  # of other words
+        (candidate((5,), 20, 1.6, "start"), candidate((5,), 60, 1.5), "other"),  # anywhere
+        (candidate((5,), 20, 1.6, "start"), candidate((5,), 60, 0.7), "both"),  # but weaker there
+        (
+            candidate((5,), 55, 1.6, "start"),
+            candidate((5,), 60, 1.5),
+            "both",
+        ),  # as often at an edge
+    ],
+)
+def test_which_of_two_strings_stands_for_both(one, other, left):
+    found = _widest([one, other], np.arange(100) < 70)
+    assert found == ([other] if left == "other" else [one, other])
 
 
 def test_what_the_content_says_anyway_needs_more_than_what_it_denies():
