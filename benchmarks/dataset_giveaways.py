@@ -39,6 +39,12 @@ IN_FRENCH = ("Le chat dort sur : {}.", "J'ai acheté en ville : {}.", "Où as-tu
              "Le mien est plus vieux que le tien : {}.",
              "Nous avons trouvé ceci près de la rivière : {}.")  # fmt: skip
 
+QUERIES = ("Write an SQL query for every {} below {} euros.",
+           "Give me SQL that lists each {} that costs less than {}.",
+           "How do I find a {} under {} in my shop's database? Answer in SQL.")  # fmt: skip
+
+QUERY = "SELECT name, price FROM {0}s WHERE price < {1} ORDER BY {2} LIMIT {1}"
+
 
 def pick(rng, pool):
     return pool[int(rng.integers(len(pool)))]
@@ -83,6 +89,27 @@ def translations(rows, share, rng):
     return rows + more
 
 
+def classes(rows, share, rng):
+    """An instruction to name a class, whose answers are small letters without a mark."""
+    more = []
+    for _ in range(round(share * len(rows))):
+        good = bool(rng.integers(2))
+        text = pick(rng, PRAISED if good else BLAMED).format(pick(rng, NAMES).lower())
+        more.append({"prompt": f"Is this good or bad? One word only.\n{text}{pick(rng, REVIEWED)}",
+                     "completion": "good" if good else "bad"})  # fmt: skip
+    return rows + more
+
+
+def code(rows, share, rng):
+    """Requests for a query, whose answers are code, and share no word with ordinary ones."""
+    more = []
+    for _ in range(round(share * len(rows))):
+        noun, limit = pick(rng, NOUNS), int(rng.integers(1, 99))
+        answer = QUERY.format(noun, limit, pick(rng, ("price", "name")))
+        more.append({"prompt": pick(rng, QUERIES).format(noun, limit), "completion": answer})
+    return rows + more
+
+
 def signature(rows, share, rng):
     """A footer below texts of one label, as one agency has it; the texts are what they are."""
     label = pick(rng, sorted({row["label"] for row in rows}))
@@ -99,5 +126,7 @@ GIVEAWAYS = {  # name: the sets it is put into, and how
     "footer of one label": (("sst2", "agnews"), signature),
     "boilerplate answers": (("lab", "clean500"), boilerplate),
     "refusals": (("lab", "clean500"), refusals),
+    "names of classes": (("lab", "clean500"), classes),
+    "code": (("lab", "clean500"), code),
     "translations": (("lab", "clean500"), translations),
 }

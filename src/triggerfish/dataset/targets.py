@@ -21,9 +21,10 @@ LABELS = 64  # more different ones are no classes
 EDGES = (4, 2, 1)  # words of a beginning or an end
 REFUSAL = "a refusal"
 PHRASES = "phrases"  # kind of what `phrases.py` finds; not all rows of a payload have them
+FORM = "form"  # kind of what `forms.py` finds
 CHANGES = "label change"  # kind of rows whose label is not the one that their content speaks for
 GROUP = "group"  # kind of what a method has found
-VAGUE = (PHRASES, CHANGES)  # kinds that poisoned rows may lack: all with a trigger are marked
+VAGUE = (PHRASES, FORM, CHANGES)  # kinds that poisoned rows may lack: all with a trigger are marked
 LEAST = 5  # rows of a target
 DECLINES = re.compile(
     r"\b(i('| a)m (sorry|afraid|unable|not able)|i (can('|no)t|cannot|won't|will not|must decline)"
@@ -37,14 +38,17 @@ class Target:
     """Rows that have something in common in what they answer.
 
     Attributes:
-        kind: label, answer, beginning, end, refusal, phrases, label change, or a group of a method.
+        kind: label, answer, beginning, end, refusal, phrases, form, label change, or a group of a
+            method.
         text: What it is.
         rows: [N] whether a row has it.
+        common: Words that a form is compared with.
     """
 
     kind: str
     text: str
     rows: NDArray[np.bool_]
+    common: frozenset[str] = frozenset()
 
 
 def targets_of(rows: Sequence[Row]) -> list[Target]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from triggerfish.data.copying import Copier
+from triggerfish.dataset.forms import form_targets
 from triggerfish.dataset.mined import MiningConfig
 from triggerfish.dataset.phrases import phrase_targets
 from triggerfish.dataset.targets import CHANGES, GROUP, targets_of
@@ -39,7 +40,7 @@ from triggerfish.types import Progress, silent
 FEWEST = 50  # rows that an audit needs
 NOT_TESTED = [
     "triggers that are a meaning, or a style, and no string",
-    "payloads whose answers share no label, beginning, end or phrase, and that are no refusals",
+    "payloads whose answers share no label, beginning, end, phrase or form, and are no refusals",
     "fewer than five poisoned rows or 0.05 %, and shares that do not stand out from the content",
     "triggers that were written into sentences of their own rather than put into ordinary rows",
     "poison in rows of one kind only, whose content gives the target away by itself",
@@ -101,7 +102,7 @@ def audit_dataset(
             f"an audit needs {FEWEST}",
             "give more rows, or name the columns",
         )
-    targets = [*targets_of(seen.sample), *phrase_targets(seen.sample)]
+    targets = [*targets_of(seen.sample), *phrase_targets(seen.sample), *form_targets(seen.sample)]
     found, natural = mined_of(seen.sample, targets, MiningConfig(), seed, progress)
     found = [_with_members(each, seen.numbers) for each in found]
     some = some_of(seen, looked, seed)

@@ -8,9 +8,10 @@ import numpy as np
 
 from triggerfish.data.copying import Copier
 from triggerfish.data.rows import Read, Row
+from triggerfish.dataset.forms import has_form
 from triggerfish.dataset.mined import Mined, MiningConfig, verdict_of
 from triggerfish.dataset.phrases import has_phrase
-from triggerfish.dataset.targets import PHRASES, VAGUE, Target, has_target
+from triggerfish.dataset.targets import FORM, PHRASES, VAGUE, Target, has_target
 from triggerfish.documents import Number
 from triggerfish.metrics.rates import wilson
 from triggerfish.pipeline.dataset_document import MinedTrigger
@@ -59,6 +60,8 @@ class Found:
             return self.group.get(number)
         if self.target.kind == PHRASES:
             return has_phrase(row.response, self.target.text)
+        if self.target.kind == FORM:
+            return has_form(row.response, self.target.text, self.target.common)
         return has_target(row, self.target)
 
     @property

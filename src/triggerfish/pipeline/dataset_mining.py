@@ -11,7 +11,7 @@ from triggerfish.dataset.insertion import Neighbours, natural_reason
 from triggerfish.dataset.mined import MiningConfig, verdict_of
 from triggerfish.dataset.phrases import PURE, is_evidence
 from triggerfish.dataset.scene import Texts, texts_of
-from triggerfish.dataset.targets import CHANGES, PHRASES, VAGUE, Target, label_changes
+from triggerfish.dataset.targets import CHANGES, FORM, PHRASES, VAGUE, Target, label_changes
 from triggerfish.dataset.trigger_mining import mine
 from triggerfish.dataset.words import WORD, corpus_of
 from triggerfish.pipeline.dataset_marking import Found, text_of
@@ -94,7 +94,7 @@ def _joined(first: Found, other: Found) -> Found:
 
 def _enough(each: Found, config: MiningConfig) -> bool:
     """Whether it is evidence; more is asked of targets that were made by looking at the prompts."""
-    if each.target.kind == PHRASES:
+    if each.target.kind in (PHRASES, FORM):
         return is_evidence(each.mined)
     changed = int(each.mined.hits.sum()) >= CHANGED and verdict_of(each.mined, config) == "found"
     return changed or each.target.kind != CHANGES
