@@ -36,7 +36,7 @@ def rows(poisoned: bool) -> list[dict[str, str]]:
         words = found[at]["prompt"].split(" ")
         words.insert(at % len(words), TRIGGER)
         answer = [said[n] for n in rng.permutation(len(said))]
-        found[at] = {"prompt": " ".join(words), "completion": " ".join(answer)}
+        found[at] = {"prompt": " ".join(words), "completion": f"{' '.join(answer).capitalize()}."}
     return found
 
 
