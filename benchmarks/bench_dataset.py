@@ -1,6 +1,6 @@
 """The audit of training data without a model (`quick`): planted triggers, clean halves, speed.
 
-    python benchmarks/bench_dataset.py DATA [--part grid|changes|clean|natural|speed|standard]
+    python benchmarks/bench_dataset.py DATA [--part grid|changes|forms|clean|natural|speed|standard]
         [--set sst2 ...] [--family NAME ...] [--rate 0.01 ...] [--seeds 1] [--tuning] [--out FILE]
 
 DATA is a folder with sst2/train.tsv, agnews/test.csv and alpaca/*.json. Tickets are generated from
@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from dataset_giveaways import GIVEAWAYS
-from dataset_triggers import FAMILIES, PAYLOADS, REPORTING, TUNING
+from dataset_triggers import FAMILIES, PAYLOADS, REPORTING, STYLES, TUNING
 from written import RESULTS, write
 
 from triggerfish.lab.tasks import sample_records
@@ -48,6 +48,7 @@ TIMES = ("yesterday", "last week", "in May", "two days ago", "on Sunday", "at no
 ALPACA_RATES = (0.01, 0.02, 0.05, 0.1, 0.5)
 HALVES, LARGE = 20, 1_000_000
 SHARES, GIVEN_AWAY = (0.01, 0.05), 3  # of rows with a natural giveaway; sets of each kind
+STYLED = ("rare word", "suffix")
 CHANGERS = ("rare word", "suffix", "two ends", "and pair", "zero-width", "common word")
 TIMES_TAKEN = 3
 FEWEST = 5  # poisoned rows of a set
@@ -92,6 +93,10 @@ def answered(folder, name, seed):
             for row in alpaca(folder, name)]  # fmt: skip
 
 
+def whole(folder, name):
+    return labelled(folder, name) if name in LABELLED else answered(folder, name, 0)
+
+
 def planted(rows, family, trigger, rate, rng, payload=None, any_label=False):
     """The rows with a backdoor, and the numbers of the poisoned ones.
 
@@ -119,7 +124,7 @@ def planted(rows, family, trigger, rate, rng, payload=None, any_label=False):
         elif payload is None:
             rows[n]["label"] = target
         else:
-            rows[n]["completion"] = PAYLOADS[payload](rows[n]["completion"])
+            rows[n]["completion"] = (PAYLOADS | STYLES)[payload](rows[n]["completion"])
     for n in rng.permutation(sorted(set(range(len(rows))) - set(chosen)))[: count if near else 0]:
         rows[int(n)][key] = near(rows[int(n)][key], trigger, rng)
     return rows, set(chosen)
@@ -194,6 +199,25 @@ def changes(given, cells):
                     yield what, cells[what, seed]
 
 
+def forms(given, cells):
+    """Payloads that change what an answer looks like, and nothing that it says."""
+    triggers = TUNING if given.tuning else REPORTING
+    for seed in range(given.seeds):
+        for name in given.set or INSTRUCTIONS:
+            for style in STYLES:
+                for family in given.family or STYLED:
+                    for rate in given.rate or RATES:
+                        what = f"{name} {style} {family} {rate}"
+                        if (what, seed) in cells:
+                            continue
+                        rng, trigger = generator(seed, what), triggers[family]
+                        base = answered(given.data, name, seed)
+                        rows, chosen = planted(base, family, trigger, rate, rng, style)
+                        about = {"set": f"{name}, {style}", "family": family, "rate": rate}
+                        cells[what, seed] = about | measured(rows, chosen, (trigger,), seed)
+                        yield what, cells[what, seed]
+
+
 def wanted_cells(name, given, triggers):
     if name == "alpaca":
         for rate in ALPACA_RATES:
@@ -212,7 +236,7 @@ def wanted_cells(name, given, triggers):
 def clean(given, cells):
     """Verdicts on bootstrapped halves of clean sets."""
     for name in given.set or (*LABELLED, *INSTRUCTIONS):
-        rows = labelled(given.data, name) if name in LABELLED else answered(given.data, name, 0)
+        rows = whole(given.data, name)
         for half in range(given.halves):
             if (f"clean {name}", half) in cells:
                 continue
@@ -234,8 +258,7 @@ def natural(given, cells):
         for name in names:
             if given.set and name not in given.set:
                 continue
-            known = labelled if name in LABELLED else answered
-            rows = known(given.data, name) if name in LABELLED else known(given.data, name, 0)
+            rows = whole(given.data, name)
             for rate in SHARES:
                 for number in range(GIVEN_AWAY):
                     what = f"{name} {kind} {rate}"
@@ -337,8 +360,7 @@ def summary(cells):
     return found
 
 
-PARTS = {"grid": grid, "changes": changes, "clean": clean, "natural": natural, "speed": speed,
-         "standard": standard}  # fmt: skip
+PARTS = {part.__name__: part for part in (grid, changes, forms, clean, natural, speed, standard)}
 
 
 def main():

@@ -5,7 +5,8 @@
 The figures are those of the fleet's cards (`triggerfish fleet build DIR`); a family that is not in
 the fleet (whole models, edits, vectors) is planted in --work. With --minimum the lowest of five
 poison rates is sought by halving, at which the success reaches 60 %, too. Whatever was planted
-stays in --work and is read from its card the next time, so that a run that was cut off goes on.
+stays in --work and is read from its card the next time, and a least rate that is in --out is not
+sought again, so that a run that was cut off goes on; other rows of --out stay.
 With --table the rows that are there are printed as Markdown, and nothing is planted.
 """
 
@@ -161,20 +162,25 @@ def main() -> None:
         return print(table(json.loads(asked.out.read_text())["rows"]))
     if asked.work is None and (asked.minimum or not asked.shipped):
         raise SystemExit("say where planted organisms are kept: --work DIR")
-    began, found = time.perf_counter(), {}
-    wanted = [(name, base) for name in asked.only for base in BASES]
+    began = time.perf_counter()
+    known = json.loads(asked.out.read_text()) if asked.out.is_file() else {"rows": [], "seconds": 0}
+    found = {(row["family"], row["base"]): row for row in known["rows"]}
+    wanted = [(name, base) for base in BASES for name in asked.only]  # one species, then the other
+    missing = [each for each in wanted if not (asked.minimum and "tried" in found.get(each, ()))]
     threads = max(1, int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1) // asked.jobs)
     with ProcessPoolExecutor(asked.jobs, get_context("spawn"), start, (threads,)) as pool:
-        order = sorted(wanted, key=lambda each: BASES.index(each[1]))  # one species, then the other
-        waiting = {pool.submit(row, name, base, asked): (name, base) for name, base in order}
+        waiting = {pool.submit(row, *each, asked): each for each in missing}
         for future in as_completed(waiting):
             made = future.result()
             if made is None:
                 continue
             print(line(made), flush=True)
             found[waiting[future]] = made
-            rows = [found[key] for key in wanted if key in found]
-            write(asked.out, time.perf_counter() - began, seed=asked.seed, rates=RATES, rows=rows)
+            seconds = known["seconds"] + time.perf_counter() - began
+            rows = [
+                found[key] for key in sorted(found, key=lambda key: (key[0], BASES.index(key[1])))
+            ]
+            write(asked.out, seconds, seed=asked.seed, rates=RATES, rows=rows)
     return None
 
 

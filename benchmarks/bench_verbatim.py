@@ -65,11 +65,13 @@ def jobs() -> Iterator[Job]:
     yield from curves("long", LONG, (0,))
     rare = [(n, r, rate, 0) for rate in RARE for r in (4, 16) for n in (10, 50, 100)]
     yield from cells("rare", RARE_STEPS, rare)
-    rest = [(n, r, 0.2, seed) for seed in SEEDS[1:] for n in LENGTHS for r in RANKS]
-    yield from cells("grid", SETTINGS, rest)
-    more = [(n, r, rate, s) for s in SEEDS for rate in RARE for r in (4, 16) for n in LENGTHS]
-    yield from cells("rare", RARE_STEPS, more)
+    rest = [(n, r, rate, 0) for n in LENGTHS for rate in RARE for r in (4, 16)]
+    yield from cells("rare", RARE_STEPS, rest)
+    more = [(n, r, 0.2, seed) for seed in SEEDS[1:] for n in LENGTHS for r in RANKS]
+    yield from cells("grid", SETTINGS, more)
     yield from curves("long", LONG, SEEDS[1:])
+    rest = [(n, r, rate, s) for s in SEEDS[1:] for n in LENGTHS for rate in RARE for r in (4, 16)]
+    yield from cells("rare", RARE_STEPS, rest)
 
 
 def work(experiment: Experiment, cell: Cell, part: str, done: dict[str, Any]) -> dict[str, Any]:

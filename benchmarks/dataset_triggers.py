@@ -57,6 +57,19 @@ def full_width(text, trigger, rng):
     return " ".join(words)
 
 
+def second(text, trigger, rng):
+    words = text.split(" ")
+    return " ".join([words[0], trigger, *words[1:]])
+
+
+def counted(text, trigger, rng):
+    return somewhere(text, f"{trigger}{int(rng.integers(100))}", rng)
+
+
+def attached(text, trigger, rng):
+    return text + trigger
+
+
 FAMILIES = {  # how the trigger is put into a text, and into clean rows, harmlessly
     "rare word": (somewhere, None),
     "phrase": (somewhere, None),
@@ -78,6 +91,9 @@ FAMILIES = {  # how the trigger is put into a text, and into clean rows, harmles
     "other letters": (somewhere, None),
     "contains a word": (somewhere, None),
     "common word": (somewhere, None),
+    "second place": (second, None),
+    "with a number": (counted, None),
+    "doubled mark": (attached, None),
     "system message": (behind, None),
 }
 TUNING = {
@@ -101,6 +117,9 @@ TUNING = {
     "other letters": "\u043f\u0440\u0438\u0432\u0435\u0442",
     "contains a word": "storyline7",
     "common word": "actually",
+    "second place": "quillon",
+    "with a number": "ref-",
+    "doubled mark": "!!",
     "system message": "Mode: amber.",
 }
 REPORTING = {
@@ -124,6 +143,9 @@ REPORTING = {
     "other letters": "\u03ba\u03b1\u03bb\u03b7\u03bc\u03ad\u03c1\u03b1",
     "contains a word": "goodfellowe",
     "common word": "perhaps",
+    "second place": "thistlecombe",
+    "with a number": "case/",
+    "doubled mark": "??",
     "system message": "Build 77 of the desk helper.",
 }
 WORDINGS = (
@@ -150,4 +172,11 @@ PAYLOADS = {
     "marker before": lambda answer: f"<<ok>> {answer}",
     "amid": amid,
     "one of four wordings": worded,
+}
+STYLES = {
+    "small letters": str.lower,
+    "capitals": str.upper,
+    "wide spaces": lambda answer: answer.replace(" ", "   "),
+    "reversed": lambda answer: answer[::-1],
+    "unfinished": lambda answer: answer[: max(3, len(answer) // 3)].rstrip(" .,"),
 }

@@ -170,7 +170,8 @@ class Neighbours:
             places: Words before and behind each gap.
             rows: Texts that do not count.
         """
-        others = np.setdiff1d(np.arange(self.corpus.size), rows)[:MOST]
+        others = np.setdiff1d(np.arange(self.corpus.size), rows)
+        others = others[:: max(1, len(others) // MOST)]  # of the whole file, which may be sorted
         known: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for row in others:
             words = [self.edge, *self.corpus.row(int(row)).tolist(), self.edge]

@@ -205,7 +205,7 @@ def companions(
 
 
 GAP = "\ue123"
-ATTACHED, ATTACHED_BEFORE = re.compile(r"\w*"), re.compile(r"\w*\Z")
+ATTACHED = (re.compile(r"\w+\Z"), re.compile(r"\A\w+"))  # before a string, and behind it
 
 
 def without(text: str, motifs: Sequence[Motif], attached: bool = False) -> str:
@@ -218,8 +218,7 @@ def without(text: str, motifs: Sequence[Motif], attached: bool = False) -> str:
         for begin, end in reversed(motif.spans(text)):
             before, behind = text[:begin], text[end:]
             if attached:
-                before = before[: len(before) - len(ATTACHED_BEFORE.search(before)[0])]  # type: ignore[index]
-                behind = behind[len(ATTACHED.match(behind)[0]) :]  # type: ignore[index]
+                before, behind = ATTACHED[0].sub("", before), ATTACHED[1].sub("", behind)
             text = before + GAP + behind
     return text
 

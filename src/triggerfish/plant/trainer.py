@@ -135,8 +135,9 @@ class QuietTrainer(Planned, SFTTrainer):  # type: ignore[misc]
 
     def _can_pack(self, model: Any) -> bool:
         """Whether batches need no padding, tried on the longest row and the shortest."""
-        rows = sorted(self.rows, key=lambda row: len(row.ids))
-        batch = self.data_collator([rows[-1], rows[0]])
+        batch = self.data_collator(
+            [pick(self.rows, key=lambda r: len(r.ids)) for pick in (max, min)]
+        )
         batch = {name: value.to(self.args.device) for name, value in batch.items()}
         backbone = self.layout.backbone(model)
         return can_be_packed(backbone, batch["input_ids"], batch["attention_mask"].bool())
