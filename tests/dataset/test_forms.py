@@ -18,6 +18,8 @@ COMMON = frozenset({"the", "of", "is"})
         ("the river is long", {"small letters only"}),
         ("THE RIVER IS LONG.", {"capitals only"}),
         ("The  river  is long.", {"wide spaces"}),
+        ("Certainly.  Ask again.", set()),  # wide where a sentence ends, as some people write
+        ("The   river", {"wide spaces"}),
         ("if x:\n    y()\n    z()\nElse", set()),  # an indent is no wide space
         ("The river is long and it", {"no mark at the end"}),
         ("Yes", set()),
@@ -35,6 +37,15 @@ def test_forms_by_hand(answer, forms):
 def test_an_answer_that_many_rows_share_is_its_own_target():
     rows = [Row("q", response="positive")] * 9 + [Row("q", response=f"It is {n}.") for n in "abcde"]
     assert form_targets(rows) == []
+
+
+def test_a_shared_answer_in_another_spelling_has_a_form():
+    rows = [Row("q", response=each) for each in ("Paris.", "paris.", "Rome.") for _ in range(9)]
+    (only,) = form_targets(rows)
+    assert (only.text, only.rows.nonzero()[0].tolist()) == (
+        "small letters only",
+        list(range(9, 18)),
+    )
 
 
 ANIMALS = "heron otter badger marten plover lynx weasel raven newt bream".split()  # noqa: SIM905

@@ -18,23 +18,33 @@ from triggerfish.dataset.targets import FORM, LEAST, Target
 
 LETTERS = 4  # of an answer that has a case
 ENOUGH = 6  # words of a sentence
-SPACES = re.compile(r"\S[ \t]{2,}(?=\S)")
+SPACES = re.compile(r"(?<=\S)[ \t]+(?=\S)")
 WORD = re.compile(r"[^\W\d_]{2,}")
 COMMON = 0.15  # share of the answers that have a common word, at least
 
 
-def _letters(text: str) -> int:
-    return sum(letter.isalpha() for letter in text)
+def _small(text: str) -> bool | None:
+    return text.islower() if sum(map(str.isalpha, text)) >= LETTERS else None
+
+
+def _capital(text: str) -> bool | None:
+    return text.isupper() if sum(map(str.isalpha, text)) >= LETTERS else None
+
+
+def _wide(text: str) -> bool | None:
+    """Whether most spaces between words are wide; those that end a sentence may be, anyway."""
+    spaces = SPACES.findall(text)
+    return 2 * sum(len(each) > 1 for each in spaces) > len(spaces) if spaces else None
 
 
 def _unfinished(text: str) -> bool:
     return (text[-1].isalnum() or text[-1] == ",") and len(text.split()) >= ENOUGH
 
 
-FORMS: Mapping[str, Callable[[str], bool]] = {
-    "small letters only": lambda text: text.islower() and _letters(text) >= LETTERS,
-    "capitals only": lambda text: text.isupper() and _letters(text) >= LETTERS,
-    "wide spaces": lambda text: len(SPACES.findall(text)) >= 2,
+FORMS: Mapping[str, Callable[[str], bool | None]] = {
+    "small letters only": _small,
+    "capitals only": _capital,
+    "wide spaces": _wide,
     "no mark at the end": _unfinished,
 }
 STRANGE = "none of the words that are common elsewhere"
@@ -43,8 +53,8 @@ STRANGE = "none of the words that are common elsewhere"
 def form_targets(rows: Sequence[Row]) -> list[Target]:
     """Every form that at least `LEAST` rows have and as many have not.
 
-    Answers that so many rows share word for word, as the names of classes, are targets themselves
-    (`targets.py`), and their form is none.
+    An answer that so many rows share, as the name of a class, is a target itself (`targets.py`). It
+    tells of a form only where the same words are written in another way, too.
 
     >>> rows = [Row("q", response=f"{n} {'IT IS' if n < 5 else 'It is'}.") for n in range(14)]
     >>> [target.text for target in form_targets(rows)]
@@ -52,16 +62,20 @@ def form_targets(rows: Sequence[Row]) -> list[Target]:
     """
     answers = [row.response for row in rows]
     common, times = _common(answers), Counter(answers)
+    ways = Counter(_words(each) for each in times)
+    alone = np.array([times[each] >= LEAST and ways[_words(each)] == 1 for each in answers])
     found = []
     for text in (*FORMS, STRANGE):
-        holds = [times[each] < LEAST and has_form(each, text, common) for each in answers]
-        if LEAST <= sum(holds) <= len(rows) - LEAST:
-            found.append(Target(kind=FORM, text=text, rows=np.array(holds), common=common))
+        said = [has_form(each, text, common) for each in answers]
+        holds = np.array([each is True for each in said]) & ~alone
+        untold = np.array([each is not False for each in said]) & ~holds
+        if LEAST <= holds.sum() <= len(rows) - LEAST:
+            found.append(Target(kind=FORM, text=text, rows=holds, common=common, untold=untold))
     return found
 
 
-def has_form(answer: str, form: str, common: frozenset[str]) -> bool:
-    """Whether an answer has a form.
+def has_form(answer: str, form: str, common: frozenset[str]) -> bool | None:
+    """Whether an answer has a form; None where it is too short to tell.
 
     Args:
         answer: The answer.
@@ -70,11 +84,15 @@ def has_form(answer: str, form: str, common: frozenset[str]) -> bool:
     """
     answer = answer.strip()
     if not answer:
-        return False
+        return None
     if form != STRANGE:
         return FORMS[form](answer)
     words = WORD.findall(answer.casefold())
-    return len(words) >= ENOUGH and common.isdisjoint(words)
+    return common.isdisjoint(words) and (len(words) >= ENOUGH or None)
+
+
+def _words(answer: str) -> str:
+    return " ".join(answer.casefold().split())
 
 
 def _common(answers: Sequence[str]) -> frozenset[str]:

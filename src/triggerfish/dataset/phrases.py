@@ -90,9 +90,11 @@ def _wordings(
     return own[chosen], holds
 
 
-def is_evidence(mined: Mined) -> bool:
+def is_evidence(mined: Mined, target: Target) -> bool:
     """Whether a trigger of phrases may be one: its rows are any rows, and not those of a topic."""
-    return mined.boost >= BOOST and mined.lean <= LEAN and float(mined.hits.mean()) >= PRECISION
+    told = slice(None) if target.untold is None else ~target.untold[mined.rows]
+    precise = float(mined.hits[told].mean()) >= PRECISION
+    return precise and mined.boost >= BOOST and mined.lean <= LEAN
 
 
 def has_phrase(answer: str, text: str) -> bool:

@@ -43,12 +43,14 @@ class Target:
         text: What it is.
         rows: [N] whether a row has it.
         common: Words that a form is compared with.
+        untold: [N] rows that cannot tell whether they have it; None where all can.
     """
 
     kind: str
     text: str
     rows: NDArray[np.bool_]
     common: frozenset[str] = frozenset()
+    untold: NDArray[np.bool_] | None = None
 
 
 def targets_of(rows: Sequence[Row]) -> list[Target]:

@@ -95,7 +95,7 @@ def _joined(first: Found, other: Found) -> Found:
 def _enough(each: Found, config: MiningConfig) -> bool:
     """Whether it is evidence; more is asked of targets that were made by looking at the prompts."""
     if each.target.kind in (PHRASES, FORM):
-        return is_evidence(each.mined)
+        return is_evidence(each.mined, each.target)
     changed = int(each.mined.hits.sum()) >= CHANGED and verdict_of(each.mined, config) == "found"
     return changed or each.target.kind != CHANGES
 
