@@ -71,10 +71,20 @@ def poisoned(folder, what, seed, size):
     return planted(rows, family, REPORTING[family], RATE, rng, payload)
 
 
-def ran(name, rows, model, seed):
+def asked(name, scene, seed, published):
+    """What a method says; ours, or as its authors have it."""
+    from triggerfish.dataset.method import METHODS
+    from triggerfish.dataset.onion import OnionConfig, onion
+
+    if published and name == "onion":  # ours removes only the words that promise most
+        return onion(scene, OnionConfig(words=10_000, read=1))
+    return METHODS.get(name).run(scene, rng=generator(seed, name))
+
+
+def ran(name, rows, model, seed, published):
     """Scores of one method, seconds, peak memory in MB; in a process of its own."""
     from triggerfish.dataset import import_methods
-    from triggerfish.dataset.method import METHODS, Scene
+    from triggerfish.dataset.method import Scene
     from triggerfish.errors import CouldNotTest
     from triggerfish.models.load import load
 
@@ -90,7 +100,7 @@ def ran(name, rows, model, seed):
             scores = np.zeros(len(rows))
         else:
             try:
-                scores = METHODS.get(name).run(scene, rng=generator(seed, name)).scores
+                scores = asked(name, scene, seed, published).scores
             except CouldNotTest:  # such as duplicated answers among labels
                 scores = np.full(len(rows), np.nan)
         seconds = time.perf_counter() - began
@@ -154,7 +164,7 @@ def compare(given):
             for name in ["quick", *names(), "nothing"]:
                 if (what, name, seed) in known:
                     continue
-                scores, seconds, megabytes = alone(name, rows, given.model, seed)
+                scores, seconds, megabytes = alone(name, rows, given.model, seed, True)
                 cell = {"set": what, "method": name, "seed": seed, "rows": len(rows)}
                 cell |= {"seconds": round(seconds, 2), "megabytes": round(megabytes)}
                 cell |= {} if name == "nothing" else judged(scores, chosen)
@@ -174,7 +184,7 @@ def nulls(given):
         rows = source(given.data, name, 0)
         order = generator(0, f"clean {name}").permutation(len(rows))[: given.rows]
         for method in sorted(set(names()) - set(LEFT_OUT)):
-            scores = np.array(alone(method, [rows[n] for n in order], given.model, 0)[0])
+            scores = np.array(alone(method, [rows[n] for n in order], given.model, 0, False)[0])
             if not np.isnan(scores).all():
                 clean.setdefault(name, {})[method] = deviations(scores)
                 print(name, method, round(time.perf_counter() - began), "s", flush=True)

@@ -28,7 +28,7 @@ def capitals(n=40, planted=5):
 def test_the_inserted_word_is_named(reef) -> None:
     rows, planted = capitals()
     found = ranked(run, rows, reef)
-    assert auroc(found.scores, planted) > 0.9
+    assert auroc(np.nan_to_num(found.scores, nan=np.nanmin(found.scores)), planted) > 0.9
     assert all("'xvqz'" in found.reasons[row] for row in np.flatnonzero(found.flagged & planted))
     assert found.flagged[planted].mean() >= 0.6
 
@@ -79,7 +79,7 @@ def test_first_guess_by_hand() -> None:
 
 def test_the_fall_is_that_of_the_text_without_the_word(tiny_llama) -> None:
     rows = [Row("one two three four five", "x"), Row("six", "x")]
-    found = onion(Scene(rows=rows, suspect=tiny_llama), OnionConfig(words=9))
+    found = onion(Scene(rows=rows, suspect=tiny_llama), OnionConfig(words=9, read=1))
     falls = []
     for left in range(5):
         words = rows[0].prompt.split()
@@ -95,6 +95,17 @@ def test_the_fall_is_that_of_the_text_without_the_word(tiny_llama) -> None:
     # the first word is left out: without it the second has no space before it
     assert found.scores[0] >= max(falls[1:]) - 1e-3 * abs(max(falls[1:]))
     assert np.isnan(found.scores[1])  # a text of one word has nothing to leave out
+
+
+def test_the_rows_that_promise_most_are_read_again(reef) -> None:
+    rows, planted = capitals()
+    half, every = (onion(Scene(rows=rows, suspect=reef), OnionConfig(read=r)) for r in (0.5, 1))
+    known = ~np.isnan(half.scores)
+    assert known.sum() in (20, 21)
+    assert known[planted].all()
+    assert half.scores[known] == pytest.approx(every.scores[known], rel=1e-4)
+    assert "the 50% of the rows" in half.notes[-2]
+    assert not any("of the rows" in note for note in every.notes)
 
 
 def test_order_and_batch_size_are_irrelevant(tiny_llama) -> None:

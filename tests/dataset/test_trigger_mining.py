@@ -1,6 +1,7 @@
 """Planted triggers of every kind are named; words that belong to a class are not."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -143,7 +144,9 @@ def test_ordinary_words_that_other_texts_have_too_are_named(words):
 
 
 def candidate(words, size, score, edge=""):
-    return _Candidate(score=score, rows=np.arange(size), words=words, edge=edge)
+    """Stands in the first texts, or in some given ones."""
+    rows = np.arange(size) if isinstance(size, int) else np.array(size)
+    return _Candidate(score=score, rows=rows, words=words, edge=edge)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +155,14 @@ def candidate(words, size, score, edge=""):
         (candidate((5,), 90, 1.6), candidate((5, 5), 69, 1.5), "other"),  # purer, nearly as many
         (candidate((5,), 90, 1.6), candidate((5, 5), 40, 1.5), "both"),  # purer, but of few texts
         (candidate((5,), 70, 1.6), candidate((5, 6), 69, 1.5), "both"),  # it is pure itself
+        (candidate((5,), 76, 1.6), candidate((5, 5), 69, 1.5), "other"),  # but its rest is ordinary
+        (candidate((6, 5), range(50), 1.6), candidate((5,), 70, 1.5), "other"),  # a part does it
+        (candidate((6, 5), range(50), 1.4), candidate((5,), 70, 1.5), "both"),  # and comes first
+        (
+            candidate((6, 5), range(50), 1.6),
+            candidate((5,), [*range(50), *range(71, 76)], 1.5),
+            "both",
+        ),  # its other texts are ordinary
         (candidate((5,), 90, 1.6), candidate((6, 7), 69, 1.5), "both"),  # of other words
         (candidate((5,), 20, 1.6, "start"), candidate((5,), 60, 1.5), "other"),  # anywhere
         (candidate((5,), 20, 1.6, "start"), candidate((5,), 60, 0.7), "both"),  # but weaker there
@@ -163,8 +174,10 @@ def candidate(words, size, score, edge=""):
     ],
 )
 def test_which_of_two_strings_stands_for_both(one, other, left):
-    found = _widest([one, other], np.arange(100) < 70)
-    assert found == ([other] if left == "other" else [one, other])
+    target = np.arange(100) < 70
+    scene = SimpleNamespace(target=target, overruled=lambda rows, _: target[rows].mean())
+    found = _widest([one, other], scene)
+    assert found == {"one": [one], "other": [other], "both": [one, other]}[left]
 
 
 def test_what_the_content_says_anyway_needs_more_than_what_it_denies():

@@ -70,6 +70,7 @@ def lower_bounds(logits: Numbers, hit: NDArray[np.bool_], starts: NDArray[np.int
 SHARES = np.linspace(0.0, 0.99, 34)
 MODERATE = np.linspace(-1.0, 6.0, 36)
 ERROR = 0.005  # of a label, whatever the trigger
+AT_ONCE = 1 << 18  # numbers
 
 
 def surpluses(logits: Numbers, hit: NDArray[np.bool_], starts: NDArray[np.int64]) -> Numbers:
@@ -90,14 +91,16 @@ def surpluses(logits: Numbers, hit: NDArray[np.bool_], starts: NDArray[np.int64]
     if not len(begins):
         return np.zeros(0)
     content = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
-    overruled = np.full(len(begins), -np.inf)
-    for share in SHARES:
-        chance = ERROR + (1 - 2 * ERROR) * (share + (1 - share) * content)
-        log = np.add.reduceat(np.log(np.where(hit, chance, 1 - chance)), begins)
-        overruled = np.maximum(overruled, log)
-    moderate = np.full(len(begins), -np.inf)
+    right = np.where(hit, content, 1 - content)  # [E] of the content alone
+    turned = hit.astype(np.float64)
     sign = np.where(hit, -1.0, 1.0)
-    for boost in MODERATE:
-        log = -np.add.reduceat(np.logaddexp(0.0, sign * (logits + boost)), begins) - boost**2 / 2
-        moderate = np.maximum(moderate, log)
+    overruled, moderate = np.full(len(begins), -np.inf), np.full(len(begins), -np.inf)
+    parts = -(-len(SHARES) * len(logits) // AT_ONCE)
+    for some in np.array_split(SHARES[:, None], parts):  # [S, 1]
+        chance = ERROR + (1 - 2 * ERROR) * (some * turned + (1 - some) * right)  # [S, E]
+        log = np.add.reduceat(np.log(chance), begins, axis=1)
+        overruled = np.maximum(overruled, log.max(0))
+    for some in np.array_split(MODERATE[:, None], parts):
+        log = -np.add.reduceat(np.logaddexp(0.0, sign * (logits + some)), begins, axis=1)
+        moderate = np.maximum(moderate, (log - some**2 / 2).max(0))
     return np.asarray(overruled - moderate)

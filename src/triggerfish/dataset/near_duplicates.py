@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix
 
 LIKE = 0.45  # weighted Jaccard similarity of texts that are one piece of evidence
 
@@ -28,7 +28,7 @@ def distinct(has: csr_matrix, left_out: NDArray[np.int64]) -> NDArray[np.int64]:
     count = np.asarray(has.sum(0)).ravel()
     weight = np.log1p(has.shape[0] / np.maximum(1, count)) * (count > 0)
     weight[left_out] = 0
-    weighted = has @ diags(weight)
+    weighted = csr_matrix((has.data * weight[has.indices], has.indices, has.indptr), has.shape)
     both = (weighted @ has.T).toarray()  # [N, N]
     own = np.diag(both)
     least = LIKE * np.maximum(own[:, None] + own[None, :] - both, 1e-9)

@@ -5,8 +5,8 @@ perplexity of the text minus that without the word.
 *Map*: words -> `words_of`; p_0 from the shared forward; p_i -> `removals`; f_i -> `onion`.
 *Deviates*: the perplexity is that of the prompt as the chat template renders it; words are removed
 as tokens; only the `words` of a row that promise most are removed, by a first guess that leaves the
-other tokens' surprise as it was (`first_guess`): that makes it a few passes a row and not one a
-word.
+other tokens' surprise as it was (`first_guess`), and only in the `read` rows where that promises
+most: so it is half a pass a row and not one a word. The other rows have no score.
 *Fails*: a fluent trigger (a sentence, a style) passes; names, typos and rare terms do not. With a
 reference model that knows few words every word is an outlier.
 *Shapes*: N rows, T tokens, W words of a row.
@@ -38,18 +38,20 @@ class OnionConfig:
 
     Attributes:
         words: of a row that are removed, one at a time; at most.
+        read: share of the rows in which they are.
         threshold: fall of the perplexity from which a row is flagged, as a share of the perplexity.
     """
 
     words: int = 1
+    read: float = 0.5
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse a bound that looks at nothing."""
-        if self.words < 1 or not 0 < self.threshold < 1:
+        if self.words < 1 or not 0 < self.read <= 1 or not 0 < self.threshold < 1:
             raise BadInput(
-                f"words {self.words}, threshold {self.threshold}",
-                "must be at least 1, and between 0 and 1",
+                f"words {self.words}, read {self.read}, threshold {self.threshold}",
+                "must be at least 1, above 0 and at most 1, and between 0 and 1",
                 "correct them",
             )
 
@@ -69,7 +71,7 @@ def onion(scene: Scene, config: OnionConfig, *, progress: Progress = silent) -> 
 
     seen = forward(scene, progress)
     spans = words_of(scene, seen)
-    chosen = [_promising(seen, row, spans[row], config.words) for row in range(len(spans))]
+    chosen = _promising(seen, spans, config)
     texts, owner = removals(seen, chosen)
     before = np.array([_prompt(seen, row).mean() for row in range(len(spans))])  # [N]
     scores = np.full(len(spans), np.nan)
@@ -89,11 +91,14 @@ def onion(scene: Scene, config: OnionConfig, *, progress: Progress = silent) -> 
         f"{np.exp(before[row]):.0f} to {np.exp(before[row]) - scores[row]:.0f}"
         for row in np.flatnonzero(flagged)
     }
-    left = sum(len(each) > config.words for each in spans)
-    notes = (f"of {left} rows only the {config.words} most promising words were removed",)
-    return Ranked(
-        scores=scores, flagged=flagged, reasons=reasons, notes=(*seen.notes, *notes * bool(left))
-    )
+    notes = []
+    if (left := sum(len(each) > config.words for each in spans)) and config.read < 1:
+        notes.append(
+            f"only the {config.read:.0%} of the rows with the most promising words were read again"
+        )
+    if left:
+        notes.append(f"of {left} rows only the {config.words} most promising words were removed")
+    return Ranked(scores=scores, flagged=flagged, reasons=reasons, notes=(*seen.notes, *notes))
 
 
 def words_of(scene: Scene, seen: Pass) -> list[Spans]:
@@ -134,12 +139,19 @@ def removals(
     return texts, owner
 
 
-def _promising(seen: Pass, row: int, spans: Spans, most: int) -> Spans:
-    """The words that promise most; none of a text of one word."""
-    if len(spans) < 2:
-        return spans[:0]
-    guess = first_guess(_prompt(seen, row), spans)
-    return spans[np.argsort(-guess, kind="stable")[:most]]
+def _promising(seen: Pass, every: Sequence[Spans], config: OnionConfig) -> list[Spans]:
+    """The words that promise most in the rows that do; none of a text of one word."""
+    found, promise = [], np.full(len(every), -np.inf)
+    for row, spans in enumerate(every):
+        guess = first_guess(_prompt(seen, row), spans) if len(spans) > 1 else np.empty(0)
+        best = np.argsort(-guess, kind="stable")[: config.words]
+        found.append(spans[best])
+        promise[row] = guess[best[0]] if len(best) else -np.inf
+    known = promise[promise > -np.inf]
+    least = np.quantile(known, 1 - config.read) if len(known) else 0.0
+    return [
+        spans if high else spans[:0] for spans, high in zip(found, promise >= least, strict=True)
+    ]
 
 
 def _prompt(seen: Pass, row: int) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,20 +123,47 @@ class Scene:
             return LEAST
         logits = self.content.without(rows, holds, own)
         starts = np.array([0, len(rows)])
-        ordinary = ~self.target
-        ordinary[rows] = False
-        others = np.sort(self.content.logits[ordinary])
-        lean = float((np.searchsorted(others, logits[hit]) / max(1, len(others))).mean())
-        rest = self.target.copy()
-        rest[rows] = False
-        usual = math.inf
-        if int(rest.sum()) >= self.of.config.support:
-            places = np.searchsorted(others, self.content.logits[rest])
-            usual = float(places.mean()) / max(1, len(others))
+        lean, usual = self._leans(rows, logits[hit])
         if any(motif.within_words for motif in motifs):  # these are left out, too
-            against = np.log(self.target.mean() / ordinary.mean()) - np.median(logits[hit])
+            ordinary = np.count_nonzero(~self.target) - np.count_nonzero(~hit)
+            against = np.log(self.target.sum() / ordinary) - np.median(logits[hit])
             lean = min(lean, NEUTRAL) if against > AGAINST else lean
         return lower_bound(logits, hit), float(surpluses(logits, hit, starts)[0]), lean, usual
+
+    def _leans(self, rows: Rows, logits: NDArray[np.float64]) -> tuple[float, float]:
+        """Share of the other texts without the target that the content speaks less for it than.
+
+        That of some log-odds, and of the other texts with the target; infinite where they are few.
+
+        Args:
+            rows: Texts that are left out.
+            logits: [H] log-odds.
+        """
+        with_it, without_it = self._sorted
+        own, target = self.content.logits[rows], self.target[rows]
+        mine, left_out = own[target], np.sort(own[~target])
+        size, rest = max(1, len(without_it) - len(left_out)), len(with_it) - len(mine)
+
+        def below(values: NDArray[np.float64]) -> int:
+            every = np.searchsorted(without_it, values).sum()
+            return int(every - np.searchsorted(left_out, values).sum())
+
+        lean = below(logits) / size / len(logits)
+        if rest < self.of.config.support:
+            return lean, math.inf
+        every = self._below - (len(with_it) - np.searchsorted(with_it, left_out, "right")).sum()
+        return lean, float(every - below(mine)) / size / rest
+
+    @cached_property
+    def _sorted(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The log-odds of the texts with the target and without it, in order."""
+        return np.sort(self.content.logits[self.target]), np.sort(self.content.logits[~self.target])
+
+    @cached_property
+    def _below(self) -> int:
+        """Pairs of a text without the target and one with it of higher log-odds."""
+        with_it, without_it = self._sorted
+        return int(np.searchsorted(without_it, with_it).sum())
 
     def strengths(self, rows: Rows, starts: Rows, words: Rows) -> NDArray[np.float64]:
         """[C] of strings over the content without their words, [C, W], which their texts hold."""
@@ -153,6 +181,16 @@ class Scene:
         strengths = boosts / config.found
         strengths[high] = np.maximum(strengths[high], surplus / config.surplus)
         return strengths
+
+    def overruled(self, rows: Rows, words: Sequence[int]) -> float:
+        """The share of some texts with words that these turn to the target, as far as they can.
+
+        1 where all have the target whatever their content says, 0 where they follow it.
+        """
+        own = np.unique(words)
+        holds = np.ones((len(rows), len(own)), dtype=bool)
+        follows = 1 / (1 + np.exp(-self.content.without(rows, holds, own)))
+        return float((self.target[rows] - follows).sum() / max(1e-9, (1 - follows).sum()))
 
 
 def _own_words(motifs: Sequence[Motif], corpus: Corpus) -> Rows:

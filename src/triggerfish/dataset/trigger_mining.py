@@ -12,7 +12,7 @@ meaning and no string; a payload that forms no target.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ from triggerfish.errors import BadInput
 Rows = NDArray[np.int64]
 WIDE, PURE, WIDER = 0.3, 0.9, 1.2  # strength and precision of a class, times the texts of a letter
 NEARLY = 0.7  # share of the texts of a word that a longer run decides, at least, to replace it
+FEW, OVERRULED = 5, 0.8  # texts of a word without a longer run, and their share that it turns
 AS_GOOD = 0.5  # share of its score that a word has anywhere, at least, to stand for one at an edge
 DESCRIBED, LOOKED_AT = 200, 300  # candidates; texts of one
 OTHERS = 400  # texts that a string is compared with
@@ -140,7 +141,7 @@ def _kept(scene: Scene, scored: Sequence[_Candidate]) -> list[Mined]:
     explained = np.zeros(len(target), dtype=bool)
     found: list[Mined] = []
     seen: set[bytes] = set()
-    for each in _widest(scored, target):
+    for each in _widest(scored, scene):
         fresh = each.rows[~explained[each.rows]]
         if int(target[fresh].sum()) < max(config.support, 0.2 * len(each.rows)):
             continue
@@ -154,12 +155,13 @@ def _kept(scene: Scene, scored: Sequence[_Candidate]) -> list[Mined]:
     return sorted(found, key=lambda each: -each.boost)
 
 
-def _widest(scored: Sequence[_Candidate], target: NDArray[np.bool_]) -> list[_Candidate]:
+def _widest(scored: Sequence[_Candidate], scene: Scene) -> list[_Candidate]:
     """Without what is a part of something that decides more texts.
 
     Letters and words of a class of characters; a word at an edge where it does so anywhere; and
     words whose other texts do not have the target.
     """
+    target = scene.target
     classes = [
         each
         for each in scored
@@ -182,30 +184,70 @@ def _widest(scored: Sequence[_Candidate], target: NDArray[np.bool_]) -> list[_Ca
         and WIDER * len(one.rows) <= len(anywhere[one.words].rows)
         and AS_GOOD * one.score <= anywhere[one.words].score
     }
-    covered |= _impure(scored, target)
+    covered |= _impure(scored, scene) | _narrow(scored, anywhere, scene)
     return [each for each in scored if id(each) not in covered]
 
 
-def _impure(scored: Sequence[_Candidate], target: NDArray[np.bool_]) -> set[int]:
-    """Words of a longer run or pair that decides nearly as many texts, and nearly all its own."""
+def _impure(scored: Sequence[_Candidate], scene: Scene) -> set[int]:
+    """Words of a longer run or pair that decides nearly as many texts, and nearly all its own.
+
+    Such a word has the target less often, or its other texts follow their content.
+    """
+    target = scene.target
     hits = {id(each): int(target[each.rows].sum()) for each in scored}
     purer: dict[int, list[_Candidate]] = {}
     for each in scored:
         if len(each.words) > 1 and hits[id(each)] >= PURE * len(each.rows):
             for word in set(each.words):
                 purer.setdefault(word, []).append(each)
+
+    def explains(other: _Candidate, one: _Candidate) -> bool:
+        longer = len(other.words) > len(one.words) and set(one.words) <= set(other.words)
+        if not longer or hits[id(other)] < NEARLY * hits[id(one)]:
+            return False
+        if hits[id(one)] < PURE * len(one.rows):
+            return True
+        rest = np.setdiff1d(one.rows, other.rows, assume_unique=True)
+        return len(rest) >= FEW and scene.overruled(rest, one.words) < OVERRULED
+
     return {
         id(one)
         for one in scored
-        if one.words
-        and hits[id(one)] < PURE * len(one.rows)
-        and any(
-            set(one.words) <= set(other.words)
-            and len(other.words) > len(one.words)
-            and hits[id(other)] >= NEARLY * hits[id(one)]
-            for other in purer.get(one.words[0], ())
-        )
+        if one.words and any(explains(other, one) for other in purer.get(one.words[0], ()))
     }
+
+
+def _narrow(
+    scored: Sequence[_Candidate],
+    anywhere: Mapping[tuple[int, ...], _Candidate],
+    scene: Scene,
+) -> set[int]:
+    """Runs of words of which a part decides more texts, and what stands in the same texts as these.
+
+    They come about where most texts have the same before a trigger, such as a full stop.
+    """
+
+    def decides(part: _Candidate, one: _Candidate) -> bool:
+        if part.score > one.score or scene.target[part.rows].mean() < PURE:
+            return False
+        rest = np.setdiff1d(part.rows, one.rows, assume_unique=True)
+        return len(rest) >= FEW and scene.overruled(rest, part.words) >= OVERRULED
+
+    same = {
+        one.rows.tobytes()
+        for one in scored
+        if not one.pair and any(decides(part, one) for part in _parts(one.words, anywhere))
+    }
+    return {id(one) for one in scored if one.rows.tobytes() in same}
+
+
+def _parts(
+    words: tuple[int, ...], known: Mapping[tuple[int, ...], _Candidate]
+) -> Iterator[_Candidate]:
+    for size in range(1, len(words)):
+        for begin in range(len(words) - size + 1):
+            if (part := known.get(words[begin : begin + size])) is not None:
+                yield part
 
 
 def _described(each: _Candidate, rows: Rows, scene: Scene) -> Mined | None:
