@@ -161,7 +161,7 @@ def candidate(words, size, score, edge=""):
         (
             candidate((6, 5), range(50), 1.6),
             candidate((5,), [*range(50), *range(71, 76)], 1.5),
-            "both",
+            "one",
         ),  # its other texts are ordinary
         (candidate((5,), 90, 1.6), candidate((6, 7), 69, 1.5), "both"),  # of other words
         (candidate((5,), 20, 1.6, "start"), candidate((5,), 60, 1.5), "other"),  # anywhere
