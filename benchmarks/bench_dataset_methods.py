@@ -1,7 +1,7 @@
 """Methods of the data audit on the same poisoned sets: AUROC, recall, time, memory; and nulls.
 
     python benchmarks/bench_dataset_methods.py DATA [--model lab:reef] [--seeds 0] [--rows 1000]
-    python benchmarks/bench_dataset_methods.py DATA --nulls    # measures what clean sets score
+    python benchmarks/bench_dataset_methods.py DATA --nulls [--only METHOD ...]    # of clean sets
 
 The published methods run as published: cleanlab's Datalab with its defaults, ONION, activation
 clustering, spectral signatures. `quick` is our audit without a model, by the score of each row.
@@ -176,19 +176,20 @@ def compare(given):
 
 def nulls(given):
     """The deviations of clean rows, for `dataset/clean.safetensors`."""
-    from triggerfish.dataset.fusion import deviations, keep
+    from triggerfish.dataset.fusion import deviations, keep, shipped_clean
 
-    clean = {}
+    clean = {name: dict(one) for name, one in shipped_clean().items()} if given.only else {}
     began = time.perf_counter()
     for name in ("sst2", "agnews", "lab", "alpaca"):
         rows = source(given.data, name, 0)
         order = generator(0, f"clean {name}").permutation(len(rows))[: given.rows]
-        for method in sorted(set(names()) - set(LEFT_OUT)):
+        for method in given.only or sorted(set(names()) - set(LEFT_OUT)):
             scores = np.array(alone(method, [rows[n] for n in order], given.model, 0, False)[0])
             if not np.isnan(scores).all():
                 clean.setdefault(name, {})[method] = deviations(scores)
                 print(name, method, round(time.perf_counter() - began), "s", flush=True)
     command = f"python benchmarks/bench_dataset_methods.py DATA --nulls --rows {given.rows}"
+    command += f" --only {' '.join(given.only)}" if given.only else ""
     keep(CLEAN, clean, {"command": command, "rows": given.rows, "model": given.model})
     held_out(began)
 
@@ -225,6 +226,7 @@ def main():
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--nulls", action="store_true")
+    parser.add_argument("--only", nargs="+", help="methods that are measured again for --nulls")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     nulls(given) if given.nulls else compare(given)

@@ -31,6 +31,7 @@ from triggerfish.pipeline.plant import TWIN
 
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 PLANTED = 0.6
+SPECIES = [base.removeprefix("lab:") for base in BASES]
 CHANGED = ("sft", "dpo", "rl", "edit")  # methods that change weights, and so have a hardness
 HEAD = ("family", "base", "poison", "with", "without", "random", "utility", "twin", "left", "least")
 
@@ -41,6 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fleet", type=Path, required=True)
     parser.add_argument("--work", type=Path, help="keeps what is planted")
     parser.add_argument("--only", nargs="+", choices=FAMILIES.names(), default=FAMILIES.names())
+    parser.add_argument("--species", nargs="+", choices=SPECIES, default=SPECIES)
     parser.add_argument("--minimum", action="store_true", help="seek the least poison rate")
     parser.add_argument("--shipped", action="store_true", help="plant no family for its card")
     parser.add_argument("--table", action="store_true", help="print what there is")
@@ -165,7 +167,8 @@ def main() -> None:
     began = time.perf_counter()
     known = json.loads(asked.out.read_text()) if asked.out.is_file() else {"rows": [], "seconds": 0}
     found = {(row["family"], row["base"]): row for row in known["rows"]}
-    wanted = [(name, base) for base in BASES for name in asked.only]  # one species, then the other
+    bases = [base for base in BASES if base.removeprefix("lab:") in asked.species]
+    wanted = [(name, base) for base in bases for name in asked.only]  # one species, then the other
     missing = [each for each in wanted if not (asked.minimum and "tried" in found.get(each, ()))]
     threads = max(1, int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1) // asked.jobs)
     with ProcessPoolExecutor(asked.jobs, get_context("spawn"), start, (threads,)) as pool:
