@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from triggerfish.dataset.boost import lower_bound, lower_bounds, surpluses
-from triggerfish.dataset.mined import Mined, MiningConfig, verdict_of
+from triggerfish.dataset.mined import Mined, MiningConfig, is_faint, strength, verdict_of
 from triggerfish.dataset.motif import Motif, extended, pattern_of
 from triggerfish.dataset.scene import texts_of
 from triggerfish.dataset.trigger_mining import _Candidate, _widest, mine
@@ -191,6 +191,20 @@ def test_what_the_content_says_anyway_needs_more_than_what_it_denies():
     assert verdicts == ["found", "found", "nothing", "nothing"]
     assert verdict_of(mined(0.8, boost=3.6), MiningConfig()) == "suspicious"
     assert verdict_of(mined(0.95, boost=5.3), MiningConfig()) == "found"
+
+
+def test_what_is_faint_beside_a_trigger():
+    def mined(boost, surplus, lean=0.5):
+        return Mined(motifs=(Motif("cf"),), placement="prefix", boost=boost, surplus=surplus,
+                     lean=lean, rows=np.arange(9), hits=np.ones(9, dtype=bool))  # fmt: skip
+
+    config = MiningConfig()
+    assert strength(mined(5.2, 5.0), config) == 2.0
+    assert strength(mined(1.3, 25.0), config) == 2.5
+    assert is_faint(mined(1.9, 7.0), 2.5, config)  # suspicious, and a third as strong
+    assert not is_faint(mined(1.9, 7.0), 2.0, config)
+    assert not is_faint(mined(2.0, 7.0), 2.5, config)  # a finding by its boost
+    assert is_faint(mined(0.6, 8.0), 2.5, config)  # one by its surplus only
 
 
 def test_half_of_the_texts_overruled_are_a_finding():

@@ -13,6 +13,7 @@ from triggerfish.errors import BadInput
 
 Rows = NDArray[np.int64]
 UNIFORM = 12**-0.5  # standard deviation of the lean of one text, where any text was taken
+FAINT = 3.0  # times its strength has another one, beside which it counts for nothing
 DOUBT = 0.1  # lean that few texts may lack to have the usual one
 
 
@@ -103,11 +104,32 @@ class Mined:
         return all(motif.holds(text) for motif in self.motifs)
 
 
+def strength(mined: Mined, config: MiningConfig) -> float:
+    """The greater of its boost and its surplus, each as a share of what a finding needs."""
+    return max(mined.boost / config.found, mined.surplus / config.surplus)
+
+
 def verdict_of(mined: Mined, config: MiningConfig) -> str:
     """found, suspicious or nothing: the more the content agrees, the more is needed."""
-    factor = next((each for most, each in config.lean if mined.lean < most), config.agreeing)
+    factor = _factor(mined, config)
     strong = mined.boost >= factor * config.found
     enough = mined.boost >= config.least and factor <= 1
     if (strong or (mined.surplus >= factor * config.surplus and enough)) and not mined.agreed:
         return "found"
     return "suspicious" if mined.boost >= factor * config.suspicious else "nothing"
+
+
+def is_faint(mined: Mined, strongest: float, config: MiningConfig) -> bool:
+    """Whether it is evidence by its surplus only or suspicious, and next to nothing beside another.
+
+    Args:
+        mined: A string.
+        strongest: Strength of another one with the same target.
+        config: Settings.
+    """
+    strong = mined.boost >= _factor(mined, config) * config.found
+    return not strong and FAINT * strength(mined, config) < strongest
+
+
+def _factor(mined: Mined, config: MiningConfig) -> float:
+    return next((each for most, each in config.lean if mined.lean < most), config.agreeing)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from triggerfish.data.rows import Row
 from triggerfish.dataset.insertion import Neighbours, natural_reason
-from triggerfish.dataset.mined import MiningConfig, verdict_of
+from triggerfish.dataset.mined import MiningConfig, is_faint, strength, verdict_of
 from triggerfish.dataset.phrases import PURE, is_evidence
 from triggerfish.dataset.scene import Texts, texts_of
 from triggerfish.dataset.targets import CHANGES, FORM, PHRASES, VAGUE, Target, label_changes
@@ -73,11 +73,23 @@ def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list
         if why and each.target.kind == PHRASES:
             continue  # a topic and its phrases
         if why:
-            natural.append(f"{' and '.join(map(repr, each.mined.parts))}: {why}")
+            natural.append(f"{_named(each)}: {why}")
         else:
             kept.append(each)
     whole = [each for each in kept if not any(_needs_more(each, other) for other in kept)]
-    return sorted(whole, key=lambda one: -one.mined.boost), natural
+    alone = [each for each in whole if not any(_faint(each, o, counted.config) for o in whole)]
+    natural += [f"{_named(each)}: faint beside the trigger" for each in whole if each not in alone]
+    return sorted(alone, key=lambda one: -one.mined.boost), natural
+
+
+def _named(each: Found) -> str:
+    return " and ".join(map(repr, each.mined.parts))
+
+
+def _faint(each: Found, other: Found, config: MiningConfig) -> bool:
+    """Whether a string is next to nothing beside a trigger that brings about the same."""
+    same = (each.target.kind, each.target.text) == (other.target.kind, other.target.text)
+    return same and is_faint(each.mined, strength(other.mined, config), config)
 
 
 def _needs_more(each: Found, other: Found) -> bool:
