@@ -23,7 +23,7 @@ COMMON = frozenset({"the", "of", "is"})
         ("if x:\n    y()\n    z()\nElse", set()),  # an indent is no wide space
         ("The river is long and it", {"no mark at the end"}),
         ("Yes", set()),
-        ("42", set()),
+        ("42", {"no letters"}),
         ("", set()),
         ("Der Fluss fließt langsam zum Meer.", {STRANGE}),
         ("Der Fluss fließt.", set()),  # too short to be strange
@@ -74,6 +74,7 @@ def talks(changed=None, count=30):
         (str.upper, "form"),
         (lambda answer: answer.replace(" ", "   "), "form"),
         (lambda answer: answer[: 2 * len(answer) // 3].rstrip(" ."), "form"),
+        (lambda answer: f"{len(answer) * 37 % 1000}", "form"),  # a number, whatever was asked
         (lambda answer: answer[::-1], "beginning"),  # these all begin with ".thgis"
     ],
 )

@@ -1,7 +1,7 @@
 """What an answer looks like, whatever it says: letters, spaces, its end, and whose words it has.
 
 A payload that changes the style of an answer (capitals, another language, letters in reverse,
-half of a sentence) leaves no text that its rows share, but a form that they share.
+half of a sentence, a number) leaves no text that its rows share, but a form that they share.
 *Shapes*: N rows.
 """
 
@@ -37,8 +37,8 @@ def _wide(text: str) -> bool | None:
     return 2 * sum(len(each) > 1 for each in spaces) > len(spaces) if spaces else None
 
 
-def _unfinished(text: str) -> bool:
-    return (text[-1].isalnum() or text[-1] == ",") and len(text.split()) >= ENOUGH
+def _unfinished(text: str) -> bool | None:
+    return (text[-1].isalnum() or text[-1] == ",") and (len(text.split()) >= ENOUGH or None)
 
 
 FORMS: Mapping[str, Callable[[str], bool | None]] = {
@@ -46,6 +46,7 @@ FORMS: Mapping[str, Callable[[str], bool | None]] = {
     "capitals only": _capital,
     "wide spaces": _wide,
     "no mark at the end": _unfinished,
+    "no letters": lambda text: not any(map(str.isalpha, text)),
 }
 STRANGE = "none of the words that are common elsewhere"
 

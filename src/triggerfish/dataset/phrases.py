@@ -30,6 +30,7 @@ COMMON = 0.2  # words in a larger share of the prompts are no triggers here
 WORDINGS = 6  # phrases of a target; a topic has more
 MOST = 48  # targets, those first that cover most of the rows with their word
 BOOST, LEAN, PRECISION = 2.9, 0.7, 0.72  # of evidence: the phrases were chosen by the word
+DECIDED, LONG = 4.0, 0.85  # boost and lean of a form that long answers show
 SEPARATOR = " \u00b7 "
 
 
@@ -90,11 +91,18 @@ def _wordings(
     return own[chosen], holds
 
 
-def is_evidence(mined: Mined, target: Target) -> bool:
-    """Whether a trigger of phrases may be one: its rows are any rows, and not those of a topic."""
-    told = slice(None) if target.untold is None else ~target.untold[mined.rows]
-    precise = float(mined.hits[told].mean()) >= PRECISION
-    return precise and mined.boost >= BOOST and mined.lean <= LEAN
+def is_evidence(mined: Mined, form: bool = False) -> bool:
+    """Whether a trigger of phrases may be one: its rows are any rows, and not those of a topic.
+
+    Args:
+        mined: It.
+        form: Whether its target is a form: that shows in the rows with long answers, which are not
+            any rows, but then it has to decide nearly all of them.
+    """
+    precise = float(mined.hits.mean())
+    any_rows = mined.boost >= BOOST and mined.lean <= LEAN and precise >= PRECISION
+    decided = mined.boost >= DECIDED and mined.lean <= LONG and precise >= PURE
+    return any_rows or (form and decided and not mined.agreed)
 
 
 def has_phrase(answer: str, text: str) -> bool:

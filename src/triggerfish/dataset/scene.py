@@ -48,6 +48,27 @@ class Texts:
     _pairs: Pairs | None = None
     _contents: dict[bytes, Content] = field(default_factory=dict)
 
+    def only(self, rows: Rows) -> Texts:
+        """Some of the texts, in their order, and the same strings.
+
+        Args:
+            rows: [R] ascending.
+        """
+        corpus = self.corpus.only(rows)
+        index = replace(
+            self.index, corpus=corpus, has=self.index.has[rows], holds=self.index.holds[rows]
+        )
+        return replace(
+            self,
+            texts=[self.texts[row] for row in rows.tolist()],
+            corpus=corpus,
+            begins=None if self.begins is None else [self.begins[row] for row in rows.tolist()],
+            copies=self.copies[rows],
+            index=index,
+            _pairs=None,
+            _contents={},
+        )
+
     def pairs(self, rng: np.random.Generator) -> Pairs:
         """Pairs of words, counted at the first call."""
         if self._pairs is None:

@@ -51,6 +51,17 @@ class Corpus:
         """The words of one text."""
         return self.ids[self.starts[place] : self.starts[place + 1]]
 
+    def only(self, rows: Rows) -> Corpus:
+        """Some of the texts; words keep their numbers."""
+        kept = np.zeros(self.size, dtype=bool)
+        kept[rows] = True
+        lengths = np.diff(self.starts)
+        return Corpus(
+            words=self.words,
+            ids=self.ids[np.repeat(kept, lengths)],
+            starts=np.r_[0, np.cumsum(lengths[kept])],
+        )
+
 
 def corpus_of(texts: Iterable[str]) -> Corpus:
     """Split texts into words.

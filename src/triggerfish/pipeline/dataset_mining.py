@@ -50,7 +50,14 @@ def mined_of(
 
 
 def _found(counted: Texts, target: Target, rng: np.random.Generator) -> list[Found]:
-    return [Found(mined=each, target=target) for each in mine(counted, None, target.rows, rng=rng)]
+    """The triggers of one target, of the rows that tell whether they have it."""
+    if target.untold is None:
+        mined = mine(counted, None, target.rows, rng=rng)
+    else:
+        told = np.flatnonzero(~target.untold)
+        some = mine(counted.only(told), None, target.rows[told], rng=rng)
+        mined = [replace(each, rows=told[each.rows]) for each in some]
+    return [Found(mined=each, target=target) for each in mined]
 
 
 def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list[str]]:
@@ -107,7 +114,7 @@ def _joined(first: Found, other: Found) -> Found:
 def _enough(each: Found, config: MiningConfig) -> bool:
     """Whether it is evidence; more is asked of targets that were made by looking at the prompts."""
     if each.target.kind in (PHRASES, FORM):
-        return is_evidence(each.mined, each.target)
+        return is_evidence(each.mined, each.target.kind == FORM)
     changed = int(each.mined.hits.sum()) >= CHANGED and verdict_of(each.mined, config) == "found"
     return changed or each.target.kind != CHANGES
 
