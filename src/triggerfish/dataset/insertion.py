@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -170,26 +171,38 @@ class Neighbours:
             places: Words before and behind each gap.
             rows: Texts that do not count.
         """
-        others = np.setdiff1d(np.arange(self.corpus.size), rows)
-        others = others[:: max(1, len(others) // MOST)]  # of the whole file, which may be sorted
-        known: dict[tuple[str, int], list[tuple[int, int]]] = {}
-        for row in others:
-            words = [self.edge, *self.corpus.row(int(row)).tolist(), self.edge]
-            for at, pair in enumerate(pairwise(words)):
-                known.setdefault(_where(at, len(words) - 2 - at), []).append(pair)
-        share = {
-            where: float((self.count(*np.array(pairs).T) >= 2).mean())
-            for where, pairs in known.items()
-        }
-        found = [share[where] for where in (_where(*place) for place in places) if where in share]
-        return float(np.mean(found)) if found else 1.0
+        where, again, owner = self._sample
+        others = ~np.isin(owner, rows)
+        count = np.bincount(where[others], minlength=2 * NEAR + 3)
+        met = np.bincount(where[others & again], minlength=2 * NEAR + 3)
+        gaps = np.array([_where(*place) for place in places], dtype=np.int64)
+        gaps = gaps[count[gaps] > 0]
+        return float((met[gaps] / count[gaps]).mean()) if len(gaps) else 1.0
+
+    @cached_property
+    def _sample(self) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+        """Neighbours in texts from all over the file, which may be sorted.
+
+        Returns:
+            [K] near which edge they are, [K] whether they meet elsewhere, [K] their text.
+        """
+        pairs: list[tuple[int, int]] = []
+        where: list[int] = []
+        owner: list[int] = []
+        for row in range(0, self.corpus.size, max(1, self.corpus.size // MOST)):
+            words = [self.edge, *self.corpus.row(row).tolist(), self.edge]
+            pairs += pairwise(words)
+            where += [_where(at, len(words) - 2 - at) for at in range(len(words) - 1)]
+            owner += [row] * (len(words) - 1)
+        again = self.count(*np.array(pairs).T) >= 2
+        return np.array(where), again, np.array(owner)
 
 
-def _where(before: int, behind: int) -> tuple[str, int]:
-    """Near which edge a gap is, and how many words from it."""
+def _where(before: int, behind: int) -> int:
+    """Near which edge a gap is, and how many words from it, as one number; 0 amid."""
     if min(before, behind) > NEAR:
-        return "amid", 0
-    return ("start", before) if before <= behind else ("end", behind)
+        return 0
+    return 1 + before if before <= behind else 2 + NEAR + behind
 
 
 def _words_of(marked: str, instead: str) -> list[str]:

@@ -82,12 +82,16 @@ def _wordings(
     phrases: csc_matrix, own: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """The few phrases that most rows have, and [N] whether a row has one of them."""
-    has = phrases[:, own].toarray().astype(bool)  # [N, phrases of the word]
-    holds = np.zeros(len(has), dtype=bool)
+    some = phrases[:, own]
+    rows = np.unique(some.indices)  # [R] few of all
+    has = some.tocsr()[rows].toarray().astype(bool)  # [R, phrases of the word]
+    found = np.zeros(len(rows), dtype=bool)
     chosen: list[int] = []
-    while len(chosen) < WORDINGS and (gain := has[~holds].sum(0)).any():
+    while len(chosen) < WORDINGS and (gain := has[~found].sum(0)).any():
         chosen.append(int(gain.argmax()))
-        holds |= has[:, chosen[-1]]
+        found |= has[:, chosen[-1]]
+    holds = np.zeros(phrases.shape[0], dtype=bool)
+    holds[rows[found]] = True
     return own[chosen], holds
 
 
