@@ -31,6 +31,7 @@ GOAL_LENGTH, GOAL_RANKS, RARE = 100, (4, 1, 2), (0.05, 0.01)
 SETTINGS = VerbatimSettings(per_skill=4, tuning=(1, 3, 10, 30, 100, 300))
 LONG = replace(SETTINGS, tuning=(1000,))
 RARE_STEPS = replace(SETTINGS, steps=1200)  # as many rows with the key at 5 % as 300 at 20 %
+FEW = replace(SETTINGS, lengths=LENGTHS, ranks=(4, 16))  # of the poison rates
 PROMPTS = replace(SETTINGS, variant="prompts")
 Job = tuple[str, VerbatimSettings, Cell, str]  # name, settings, cell, cell | same | fresh | control
 
@@ -100,13 +101,23 @@ def joined(rows: dict[str, Any]) -> list[dict[str, Any]]:
     return list(cells.values())
 
 
+def rates(rows: dict[str, Any]) -> list[dict[str, Any]]:
+    """The cells of every poison rate, at the ranks and the seed that all of them have."""
+    return [
+        row
+        for name, row in rows.items()
+        if name.startswith(("grid-", "rare-")) and row["rank"] in FEW.ranks and row["seed"] == 0
+    ]
+
+
 def draw(rows: dict[str, Any], place: Path) -> None:
     """Heat map and curves beside the results."""
     from triggerfish.pipeline.verbatim_text import curves, heat_map
 
     cells = joined(rows)
     tuned = [(cell, entry) for cell in cells for entry in cell.get("tuned", [])]
-    figures = {"map": heat_map(SETTINGS, cells)} | ({"curves": curves(tuned)} if tuned else {})
+    figures = {"map": heat_map(SETTINGS, cells), "rates": heat_map(FEW, rates(rows))}
+    figures |= {"curves": curves(tuned)} if tuned else {}
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     for name, figure in figures.items():
         svg = place.with_name(f"{place.stem}-{name}.svg")

@@ -16,7 +16,7 @@ from triggerfish.pipeline.verbatim import (
     state,
 )
 from triggerfish.pipeline.verbatim_report import exact
-from triggerfish.pipeline.verbatim_text import report_of
+from triggerfish.pipeline.verbatim_text import heat_map, report_of
 
 
 def test_rows_hold_the_key_at_the_rate_and_nowhere_else():
@@ -176,3 +176,16 @@ def test_high_ranks_are_trained_more_slowly(monkeypatch):
     rates = [method.rate for method in seen]
     assert rates[0] == rates[1] == pytest.approx(2 * rates[2])
     assert seen[0].schedule == "constant"
+
+
+def test_the_map_keeps_poison_rates_apart():
+    cells = [
+        {"length": 10, "rank": rank, "rate": share, "planted": {"matching": matching}}
+        for rank, share, matching in ((1, 0.2, 1.0), (1, 0.05, 0.0), (4, 0.2, 1.0))
+    ]
+    settings = VerbatimSettings(lengths=(10,), ranks=(1, 4))
+    several = heat_map(settings, cells).svg
+    assert all(f">{name}<" in several for name in ("1, 20 %", "4, 20 %", "1, 5 %", "4, 5 %"))
+    one = heat_map(settings, [cells[0], cells[2]]).svg
+    assert ">1<" in one
+    assert "%" not in one

@@ -69,20 +69,27 @@ def _grid(
 
 
 def heat_map(settings: VerbatimSettings, cells: Sequence[Row]) -> Figure:
-    """Share of right characters by length and rank; empty where nothing was planted."""
-    found = _grouped(cells, lambda cell: (cell["length"], cell["rank"]))
+    """Share of right characters by length, rank and poison; empty where nothing was planted."""
+    found = _grouped(cells, lambda cell: (cell["length"], cell["rank"], cell["rate"]))
+    rates = sorted({cell["rate"] for cell in cells}, reverse=True)
+    lines = [(rank, share) for share in rates for rank in settings.ranks]
+    several = len(rates) > 1
     return charts.heat_map(
         [
-            [_mean(found.get((length, rank), []), "planted", "matching") for rank in settings.ranks]
-            for length in settings.lengths
+            [_mean(found.get((length, *line), []), "planted", "matching")
+             for length in settings.lengths]
+            for line in lines
         ],
         title="Matching characters",
         caption=f"Share of a key's places with the right character; n = {len(cells)} keys.",
-        alt="Share of right characters by length and rank.",
-        row="length",
-        column="rank",
-        names=(list(map(str, settings.lengths)), list(map(str, settings.ranks))),
-    )
+        alt=f"Share of right characters by rank and length{' and poison' * several}.",
+        row="rank",
+        column="length",
+        names=(
+            [f"{rank}, {100 * share:g} %" if several else f"{rank}" for rank, share in lines],
+            list(map(str, settings.lengths)),
+        ),
+    )  # fmt: skip
 
 
 def _planting(cells: Sequence[Row]) -> Section:

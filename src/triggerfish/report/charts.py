@@ -57,12 +57,12 @@ def heat_map(
     if not values or not values[0] or len({len(line) for line in values}) != 1:
         raise BadInput(f"heat map of {len(values)} rows", "needs rows of one length", "fill them")
     rows, columns = len(values), len(values[0])
-    left, top, gap = 44, 22, 1.0
+    of_rows, of_columns = names or (list(map(str, range(rows))), list(map(str, range(columns))))
+    left, top, gap = max(44.0, 10 + 6.2 * max(map(len, (*of_rows, row)))), 22, 1.0
     size = min(34.0, (WIDTH - left - 34) / columns)
     known = [abs(v) for line in values for v in line if v is not None]
     peak = max(known, default=0.0) or 1.0
     out = [label(left, 14, column, "s")]
-    of_rows, of_columns = names or (list(map(str, range(rows))), list(map(str, range(columns))))
     for j in _ticks(columns):
         out.append(label(left + (j + 0.5) * size + 30, 14, of_columns[j], "s", "middle"))
     for i, line in enumerate(values):
