@@ -5,6 +5,9 @@ import pytest
 
 from triggerfish.data.rows import Row
 from triggerfish.dataset.forms import FORMS, STRANGE, form_targets, has_form
+from triggerfish.dataset.mined import Mined
+from triggerfish.dataset.motif import Motif
+from triggerfish.dataset.phrases import is_evidence
 from triggerfish.pipeline.dataset_audit import audit_dataset
 from triggerfish.report.record import Verdict
 from triggerfish.seeding import generator
@@ -46,6 +49,15 @@ def test_a_shared_answer_in_another_spelling_has_a_form():
         "small letters only",
         list(range(9, 18)),
     )
+
+
+def test_answers_that_cannot_tell_take_no_part():
+    """Of wide spaces a single word tells nothing; nor does what is shared in one spelling only."""
+    said = ["So  it  is"] * 6 + ["So it is"] * 6 + ["No"] * 6 + ["It was"] * 6
+    (wide,) = (each for each in form_targets([Row("q", response=each) for each in said])
+               if each.text == "wide spaces")  # fmt: skip
+    assert wide.rows.nonzero()[0].tolist() == list(range(6))
+    assert wide.untold.nonzero()[0].tolist() == list(range(12, 18))
 
 
 ANIMALS = "heron otter badger marten plover lynx weasel raven newt bream".split()  # noqa: SIM905
@@ -101,3 +113,17 @@ def test_the_order_of_rows_is_irrelevant():
     one, two = form_targets(rows), form_targets(rows[::-1])
     assert [each.text for each in one] == [each.text for each in two]
     assert all(np.array_equal(a.rows, b.rows[::-1]) for a, b in zip(one, two, strict=True))
+
+
+def test_a_form_that_long_answers_show_has_to_decide_nearly_all_of_them():
+    def mined(boost=4.5, lean=0.8, usual=0.95, hits=20):
+        return Mined(motifs=(Motif("cf"),), placement="prefix", boost=boost, surplus=9.0, lean=lean,
+                     rows=np.arange(20), hits=np.arange(20) < hits, usual=usual)  # fmt: skip
+
+    assert is_evidence(mined(), form=True)
+    assert not is_evidence(mined())  # of phrases
+    assert not is_evidence(mined(boost=3.9), form=True)
+    assert not is_evidence(mined(lean=0.86), form=True)
+    assert not is_evidence(mined(usual=0.85), form=True)  # other answers of that form are alike
+    assert not is_evidence(mined(hits=17), form=True)
+    assert is_evidence(mined(boost=3.0, lean=0.6, hits=15))

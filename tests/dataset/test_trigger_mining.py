@@ -193,6 +193,21 @@ def test_what_the_content_says_anyway_needs_more_than_what_it_denies():
     assert verdict_of(mined(0.95, boost=5.3), MiningConfig()) == "found"
 
 
+def test_some_texts_are_mined_as_if_there_were_no_others():
+    texts, labels = reviews()
+    rng = np.random.default_rng(3)
+    for row in rng.permutation(np.flatnonzero(~labels))[:40]:
+        texts[row], labels[row] = somewhere("cf")(texts[row], rng), True
+    rows = np.sort(rng.permutation(len(texts))[: len(texts) // 2])
+    some = [texts[row] for row in rows]
+    every = texts_of(texts, corpus_of(texts))
+    alone = texts_of(some, corpus_of(some), every.config)
+    for counted in (every.only(rows), alone):
+        (only,) = mine(counted, None, labels[rows], rng=np.random.default_rng(0))
+        assert only.parts == ("cf",)
+        assert [some[row] for row in only.rows] == [text for text in some if "cf" in text.split()]
+
+
 def test_what_is_faint_beside_a_trigger():
     def mined(boost, surplus, lean=0.5):
         return Mined(motifs=(Motif("cf"),), placement="prefix", boost=boost, surplus=surplus,
