@@ -126,4 +126,6 @@ def test_a_form_that_long_answers_show_has_to_decide_nearly_all_of_them():
     assert not is_evidence(mined(lean=0.86), form=True)
     assert not is_evidence(mined(usual=0.85), form=True)  # other answers of that form are alike
     assert not is_evidence(mined(hits=17), form=True)
+    assert is_evidence(mined(boost=3.0, lean=0.6), form=True)
+    assert not is_evidence(mined(boost=3.0, lean=0.6, hits=15), form=True)
     assert is_evidence(mined(boost=3.0, lean=0.6, hits=15))

@@ -100,13 +100,14 @@ def is_evidence(mined: Mined, form: bool = False) -> bool:
 
     Args:
         mined: It.
-        form: Whether its target is a form: that shows in the rows with long answers, which are not
-            any rows, but then it has to decide nearly all of them.
+        form: Whether its target is a form. That shows in the rows with long answers, which are not
+            any rows; but of those that tell it has to decide nearly all.
     """
     precise = float(mined.hits.mean())
-    any_rows = mined.boost >= BOOST and mined.lean <= LEAN and precise >= PRECISION
-    decided = mined.boost >= DECIDED and mined.lean <= LONG and precise >= PURE
-    return any_rows or (form and decided and not mined.agreed)
+    if not form:
+        return mined.boost >= BOOST and mined.lean <= LEAN and precise >= PRECISION
+    least = BOOST if mined.lean <= LEAN else DECIDED
+    return mined.boost >= least and mined.lean <= LONG and precise >= PURE and not mined.agreed
 
 
 def has_phrase(answer: str, text: str) -> bool:
