@@ -236,7 +236,7 @@ def natural_reason(neighbours: Neighbours, mined: Mined, target: NDArray[np.bool
     It may have been put in the place of a word that it is another spelling of, where that word
     does not bring the target.
     """
-    if any(motif.inside for motif in mined.motifs):
+    if any(motif.within_words for motif in mined.motifs):
         return ""  # pieces of words have no neighbours
     rows = mined.rows[mined.hits]
     why = neighbours.without(rows, mined.motifs).natural
