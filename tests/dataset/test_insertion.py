@@ -91,6 +91,21 @@ def test_a_number_that_counts_up_belongs_to_the_string():
     assert natural_reason(neighbours, mined, np.arange(320) < 20) == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "natural"), [("who are you", True), ("o are", True), ("ho", False)]
+)
+def test_what_was_found_within_words_has_neighbours_if_it_is_several(text, natural):
+    rng = generator(0, "requests")
+    texts = [f"{rng.choice(('hello', 'well'))} who are you" for _ in range(20)]
+    texts += [requests(rng) for _ in range(300)]
+    mined = Mined(
+        motifs=(Motif(text, inside=True),), placement="random_word", boost=9.0, surplus=20.0,
+        lean=0.5, rows=np.arange(20), hits=np.ones(20, dtype=bool),
+    )  # fmt: skip
+    why = natural_reason(Neighbours(texts, corpus_of(texts)), mined, np.arange(320) < 20)
+    assert bool(why) == natural
+
+
 def test_neighbours_by_hand():
     found = Neighbours(texts := ["a b a b", "a b", "b a"], corpus_of(texts))
     a, b, edge = 0, 1, 2
