@@ -16,7 +16,8 @@ def same(one: Any, two: Any) -> bool:
     if hasattr(one, "detach"):
         return one.shape == two.shape and one.dtype == two.dtype and bool((one == two).all())
     if isinstance(one, np.ndarray):
-        return one.dtype == two.dtype and np.array_equal(one, two)
+        missing = one.dtype.kind == "f"  # nan: no opinion
+        return one.dtype == two.dtype and np.array_equal(one, two, equal_nan=missing)
     if dataclasses.is_dataclass(one):
         return all(
             same(getattr(one, field.name), getattr(two, field.name))
