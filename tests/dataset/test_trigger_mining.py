@@ -338,3 +338,9 @@ def test_refusals():
         mine(["a"], None, np.ones(1, dtype=bool), rng=np.random.default_rng(0))
     texts, labels = reviews(60)
     assert found(texts, np.zeros_like(labels)) == []  # no row has the target
+
+
+def test_surpluses_of_many_texts_are_those_of_few():
+    logits, hit = np.tile(np.linspace(-2, 2, 50), 6000), np.tile(np.arange(50) % 3 > 0, 6000)
+    many = surpluses(logits, hit, np.arange(0, len(logits) + 1, 50))
+    assert many == pytest.approx(surpluses(logits[:50], hit[:50], np.array([0, 50]))[0])

@@ -95,7 +95,7 @@ def surpluses(logits: Numbers, hit: NDArray[np.bool_], starts: NDArray[np.int64]
     turned = hit.astype(np.float64)
     sign = np.where(hit, -1.0, 1.0)
     overruled, moderate = np.full(len(begins), -np.inf), np.full(len(begins), -np.inf)
-    parts = -(-len(SHARES) * len(logits) // AT_ONCE)
+    parts = min(len(SHARES), -(-len(SHARES) * len(logits) // AT_ONCE))
     for some in np.array_split(SHARES[:, None], parts):  # [S, 1]
         chance = ERROR + (1 - 2 * ERROR) * (some * turned + (1 - some) * right)  # [S, E]
         log = np.add.reduceat(np.log(chance), begins, axis=1)
