@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from triggerfish.dataset.boost import lower_bound, lower_bounds, surpluses
+from triggerfish.dataset.boost import gains, lower_bound, lower_bounds, surpluses
 from triggerfish.dataset.mined import Mined, MiningConfig, is_faint, strength, verdict_of
 from triggerfish.dataset.motif import Motif, extended, pattern_of
 from triggerfish.dataset.scene import texts_of
@@ -306,6 +306,15 @@ def test_many_bounds_at_once_are_those_of_each():
     each = [lower_bound(logits[a:b], hit[a:b]) for a, b in itertools.pairwise(starts)]
     assert lower_bounds(logits, hit, starts) == pytest.approx(each)
     assert len(lower_bounds(logits[:0], hit[:0], np.array([0]))) == 0
+
+
+def test_the_gain_by_hand():
+    """30 of 40 where a fifth is expected: 40 times the divergence of 0.75 from 0.2."""
+    by_hand = 40 * (0.75 * np.log(0.75 / 0.2) + 0.25 * np.log(0.25 / 0.8))
+    logits, hit = np.full(80, np.log(0.25)), np.arange(80) < 30
+    hit[40:44] = True  # 4 of the other 40 are fewer than expected
+    assert gains(logits, hit, np.array([0, 40, 80])) == pytest.approx([by_hand, 0.0], abs=1e-3)
+    assert len(gains(logits[:0], hit[:0], np.array([0]))) == 0
 
 
 def test_the_surplus_by_hand():

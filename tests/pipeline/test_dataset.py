@@ -215,11 +215,29 @@ def test_what_is_known_of_a_sample_only_is_a_share_of_the_sample(monkeypatch):
     assert 0.035 < first.rows.value < 0.065
 
 
-def test_labels_at_random_have_no_trigger():
-    rows, rng = messages(), generator(2, "wrong")
-    for at in rng.permutation(len(rows))[:120]:
+def mislabelled(rows, count):
+    """Some of the rows get a label at random."""
+    rng = generator(2, "wrong")
+    for at in rng.permutation(len(rows))[:count]:
         rows[at]["label"] = sorted(TEMPLATES)[int(rng.integers(3))]
-    assert audit_dataset(rows).verdict is Verdict.NOTHING
+    return rows
+
+
+def test_changed_labels_are_found_where_many_labels_contradict_the_texts():
+    """A fifth of the labels is wrong anyway, so that no trigger can be right far more often."""
+    rows = mislabelled(changed_labels(), 360)
+    own = [row["text"] for row in rows if "zqv" in row["text"]]
+    document = audit_dataset(rows)
+    (first,) = document.triggers
+    assert (document.verdict, first.verdict) == (Verdict.FOUND, Verdict.FOUND)
+    assert (first.parts, first.target, first.support) == (["zqv"], "label change", len(own))
+    assert first.precision.value < 0.95
+    assert first.boost < 1.95  # what is a finding of any other target
+
+
+@pytest.mark.parametrize("count", [120, 600])
+def test_labels_at_random_have_no_trigger(count):
+    assert audit_dataset(mislabelled(messages(), count)).verdict is Verdict.NOTHING
 
 
 def test_clean_templates_have_nothing():

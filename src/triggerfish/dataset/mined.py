@@ -31,6 +31,7 @@ class MiningConfig:
         suspicious: boost from which a string is reported.
         found: boost from which it is a finding.
         surplus: surplus from which it is, too, with a boost of `least` at least.
+        gain: gain from which it is one, whatever its boost.
         least: boost below which nothing is a finding.
         lean: what these are multiplied with for a lean below each bound.
         agreeing: what they are multiplied with for a greater lean.
@@ -45,6 +46,7 @@ class MiningConfig:
     suspicious: float = 2.3
     found: float = 2.6
     surplus: float = 10.0
+    gain: float = math.inf
     least: float = 0.5
     lean: tuple[tuple[float, float], ...] = ((0.66, 0.75), (0.75, 1.0), (0.85, 1.5))
     agreeing: float = 2.0
@@ -74,6 +76,7 @@ class Mined:
         rows: texts that have it.
         hits: [R] whether they have the target.
         usual: lean of other texts with the target; infinite where there are few.
+        gain: nats by which its boost explains the targets better than their content alone.
     """
 
     motifs: tuple[Motif, ...]
@@ -84,6 +87,7 @@ class Mined:
     rows: Rows
     hits: NDArray[np.bool_]
     usual: float = math.inf
+    gain: float = 0.0
 
     @property
     def agreed(self) -> bool:
@@ -111,6 +115,8 @@ def strength(mined: Mined, config: MiningConfig) -> float:
 
 def verdict_of(mined: Mined, config: MiningConfig) -> str:
     """found, suspicious or nothing: the more the content agrees, the more is needed."""
+    if mined.gain >= config.gain:
+        return "found"
     factor = _factor(mined, config)
     strong = mined.boost >= factor * config.found
     enough = mined.boost >= config.least and factor <= 1

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from triggerfish.dataset.boost import lower_bound, lower_bounds, surpluses
+from triggerfish.dataset.boost import gains, lower_bound, lower_bounds, surpluses
 from triggerfish.dataset.candidates import NONE, Index, Pairs, index_of, pairs_of
 from triggerfish.dataset.content import Content, content_of
 from triggerfish.dataset.mined import MiningConfig
@@ -24,7 +24,7 @@ from triggerfish.dataset.words import WORD, Corpus
 Rows = NDArray[np.int64]
 CAP = 1000  # texts of one string that are measured
 AGAINST, NEUTRAL = 0.7, 0.7  # nats that content speaks against a target; lean that it has at most
-LEAST = (-99.0, 0.0, 1.0, math.inf)  # what `measured` says of too few texts
+LEAST = {"boost": -99.0, "surplus": 0.0, "lean": 1.0}  # what `measured` says of too few texts
 
 
 @dataclass(kw_only=True, eq=False)
@@ -121,11 +121,8 @@ class Scene:
     target: NDArray[np.bool_]
     others: Sequence[str]
 
-    def measured(self, rows: Rows, motifs: Sequence[Motif]) -> tuple[float, float, float, float]:
-        """Boost, surplus and lean of a string over the content of what is left without it.
-
-        The fourth is the usual lean, that of the other texts with the target.
-        """
+    def measured(self, rows: Rows, motifs: Sequence[Motif]) -> dict[str, float]:
+        """What `Mined` says of a string, over the content of what is left without it."""
         own = _own_words(motifs, self.of.corpus)
         rows = rows[:CAP]
         hit = self.target[rows]
@@ -149,7 +146,13 @@ class Scene:
             ordinary = np.count_nonzero(~self.target) - np.count_nonzero(~hit)
             against = np.log(self.target.sum() / ordinary) - np.median(logits[hit])
             lean = min(lean, NEUTRAL) if against > AGAINST else lean
-        return lower_bound(logits, hit), float(surpluses(logits, hit, starts)[0]), lean, usual
+        return {
+            "boost": lower_bound(logits, hit),
+            "surplus": float(surpluses(logits, hit, starts)[0]),
+            "lean": lean,
+            "usual": usual,
+            "gain": float(gains(logits, hit, starts)[0]),
+        }
 
     def _leans(self, rows: Rows, logits: NDArray[np.float64]) -> tuple[float, float]:
         """Share of the other texts without the target that the content speaks less for it than.
@@ -195,6 +198,8 @@ class Scene:
             word = np.repeat(np.where(again, NONE, words[:, slot]), counts)
             logits -= np.where(word == NONE, 0.0, self.content.weights[fold[rows], word])
         hit, config = self.target[rows], self.of.config
+        if math.isfinite(config.gain):
+            return gains(logits, hit, starts) / config.gain
         boosts = lower_bounds(logits, hit, starts)
         high = np.flatnonzero(boosts > 0)
         some = np.repeat(boosts > 0, counts)

@@ -262,7 +262,7 @@ def _described(each: _Candidate, rows: Rows, scene: Scene) -> Mined | None:
         return None
     shown = [int(row) for row in rows[target[rows]][:LOOKED_AT]]
     begins = scene.of.begins
-    boost, surplus, lean, usual = scene.measured(rows, motifs)
+    measured = scene.measured(rows, motifs)
     motifs.sort(key=lambda motif: texts[shown[0]].find(motif.text))
     return Mined(
         motifs=tuple(motifs),
@@ -271,12 +271,9 @@ def _described(each: _Candidate, rows: Rows, scene: Scene) -> Mined | None:
             motifs[0],
             None if begins is None else [begins[row] for row in shown],
         ),
-        boost=boost,
-        surplus=surplus,
-        lean=lean,
         rows=rows,
         hits=target[rows],
-        usual=usual,
+        **measured,
     )
 
 

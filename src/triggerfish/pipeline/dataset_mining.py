@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from triggerfish.data.rows import Row
 from triggerfish.dataset.insertion import Neighbours, natural_reason
-from triggerfish.dataset.mined import MiningConfig, is_faint, strength, verdict_of
+from triggerfish.dataset.mined import FAINT, MiningConfig, is_faint, strength, verdict_of
 from triggerfish.dataset.phrases import PURE, is_evidence
 from triggerfish.dataset.scene import Texts, texts_of
 from triggerfish.dataset.targets import CHANGES, FORM, PHRASES, VAGUE, Target, label_changes
 from triggerfish.dataset.trigger_mining import mine
 from triggerfish.dataset.words import WORD, corpus_of
-from triggerfish.pipeline.dataset_marking import Found, text_of
+from triggerfish.pipeline.dataset_marking import GAIN, Found, text_of
 from triggerfish.seeding import generator
 from triggerfish.types import Progress, silent
 
@@ -44,7 +44,7 @@ def mined_of(
             speaks[target.text] = counted.content(target.rows, rng).logits
         progress(done, len(targets), "mining triggers")
     for target in label_changes(rows, speaks):
-        unsure = replace(counted, config=replace(counted.config, precision=HALF))
+        unsure = replace(counted, config=replace(counted.config, precision=HALF, gain=GAIN))
         found += _found(unsure, target, generator(seed, f"folds {target.kind}"))
     return _inserted(found, counted)
 
@@ -65,7 +65,7 @@ def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list
     kept: list[Found] = []
     natural: list[str] = []
     neighbours = Neighbours(counted.texts, counted.corpus) if found else None
-    enough = _most_frequent([one for one in found if _enough(one, counted.config)], counted.config)
+    enough = _most_frequent([one for one in found if _enough(one)], counted.config)
     # Of targets with the same trigger the one that says exactly which rows are poisoned.
     for each in sorted(enough, key=lambda one: (one.target.kind in VAGUE, -one.mined.boost)):
         if neighbours is None:
@@ -86,7 +86,7 @@ def _inserted(found: Sequence[Found], counted: Texts) -> tuple[list[Found], list
     whole = [each for each in kept if not any(_needs_more(each, other) for other in kept)]
     alone = [each for each in whole if not any(_faint(each, o, counted.config) for o in whole)]
     natural += [f"{_named(each)}: faint beside the trigger" for each in whole if each not in alone]
-    return sorted(alone, key=lambda one: -one.mined.boost), natural
+    return sorted(alone, key=lambda one: (not one.sure, -one.mined.boost)), natural
 
 
 def _named(each: Found) -> str:
@@ -96,11 +96,16 @@ def _named(each: Found) -> str:
 def _faint(each: Found, other: Found, config: MiningConfig) -> bool:
     """Whether a string is next to nothing beside a trigger that brings about the same."""
     same = (each.target.kind, each.target.text) == (other.target.kind, other.target.text)
+    if each.target.kind == CHANGES:
+        return same and FAINT * each.mined.gain < other.mined.gain
     return same and is_faint(each.mined, strength(other.mined, config), config)
 
 
 def _needs_more(each: Found, other: Found) -> bool:
     """Whether a trigger is another one and something more, though that other is enough."""
+    if other.target.kind == CHANGES != each.target.kind:  # some of its rows had the same label
+        longer = all(any(part in own for own in each.mined.parts) for part in other.mined.parts)
+        return longer and bool(np.isin(each.mined.rows, other.mined.rows).all())
     enough = other.marks_all or float(other.mined.hits.mean()) >= PURE
     return enough and set(other.mined.parts) < set(each.mined.parts)
 
@@ -111,12 +116,13 @@ def _joined(first: Found, other: Found) -> Found:
     return replace(first, worded=True) if at_times and other.target.kind == PHRASES else first
 
 
-def _enough(each: Found, config: MiningConfig) -> bool:
+def _enough(each: Found) -> bool:
     """Whether it is evidence; more is asked of targets that were made by looking at the prompts."""
     if each.target.kind in (PHRASES, FORM):
         return is_evidence(each.mined, each.target.kind == FORM)
-    changed = int(each.mined.hits.sum()) >= CHANGED and verdict_of(each.mined, config) == "found"
-    return changed or each.target.kind != CHANGES
+    if each.target.kind == CHANGES:
+        return int(each.mined.hits.sum()) >= CHANGED and each.sure
+    return True
 
 
 def _most_frequent(found: Sequence[Found], config: MiningConfig) -> list[Found]:
