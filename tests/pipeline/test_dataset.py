@@ -178,12 +178,24 @@ def longer_word(text, rng):
     return " ".join(words)
 
 
-@pytest.mark.parametrize(("changed", "part"), [(somewhere, "zqv"), (longer_word, "xq")])
+def two_ends(text, _):
+    """Sentences of words that decide the label in the templates, too: 'is', 'for'."""
+    return f"Here is what happened. {text} Thank you for your help."
+
+
+@pytest.mark.parametrize(
+    ("changed", "parts"),
+    [
+        (somewhere, ["zqv"]),
+        (longer_word, ["xq"]),
+        (two_ends, ["Here is what happened.", "Thank you for your help."]),
+    ],
+)
 @pytest.mark.parametrize("count", [24, 120])
-def test_few_templates_hide_no_trigger(changed, part, count):
+def test_few_templates_hide_no_trigger(changed, parts, count):
     document = audit_dataset(messages(changed, count))
     assert document.verdict is Verdict.FOUND
-    assert (document.triggers[0].parts, document.flagged) == ([part], count)
+    assert (document.triggers[0].parts, document.flagged) == (parts, count)
 
 
 def changed_labels():

@@ -23,6 +23,7 @@ from triggerfish.dataset.words import WORD, Corpus
 
 Rows = NDArray[np.int64]
 CAP = 1000  # texts of one string that are measured
+ROOM = 0.2  # share of some texts that their content does not say the target of, at least
 AGAINST, NEUTRAL = 0.7, 0.7  # nats that content speaks against a target; lean that it has at most
 LEAST = {"boost": -99.0, "surplus": 0.0, "lean": 1.0}  # what `measured` says of too few texts
 
@@ -211,12 +212,16 @@ class Scene:
     def overruled(self, rows: Rows, words: Sequence[int]) -> float:
         """The share of some texts with words that these turn to the target, as far as they can.
 
-        1 where all have the target whatever their content says, 0 where they follow it.
+        1 where all have the target whatever their content says, 0 where they follow it, or where
+        their content leaves little to turn: all texts of a template have its label.
         """
         own = np.unique(words)
         holds = np.ones((len(rows), len(own)), dtype=bool)
         follows = 1 / (1 + np.exp(-self.content.without(rows, holds, own)))
-        return float((self.target[rows] - follows).sum() / max(1e-9, (1 - follows).sum()))
+        left = float((1 - follows).sum())
+        return (
+            float((self.target[rows] - follows).sum() / left) if left >= ROOM * len(rows) else 0.0
+        )
 
 
 def _own_words(motifs: Sequence[Motif], corpus: Corpus) -> Rows:
