@@ -103,15 +103,19 @@ def _faint(each: Found, other: Found, config: MiningConfig) -> bool:
 
 def _needs_more(each: Found, other: Found) -> bool:
     """Whether a trigger is another one and something more, though that other is enough."""
-    if other.target.kind == CHANGES != each.target.kind:  # some of its rows had the same label
-        longer = all(any(part in own for own in each.mined.parts) for part in other.mined.parts)
-        return longer and bool(np.isin(each.mined.rows, other.mined.rows).all())
+    if other.target.kind == CHANGES != each.target.kind:  # some of its rows got the same label
+        return bool(np.isin(each.mined.rows, other.mined.rows).mean() > MOSTLY)
     enough = other.marks_all or float(other.mined.hits.mean()) >= PURE
     return enough and set(other.mined.parts) < set(each.mined.parts)
 
 
 def _joined(first: Found, other: Found) -> Found:
-    """The first; with all its rows if it brings its target at times only, and phrases otherwise."""
+    """The first; with all its rows if it brings its target at times only, and phrases otherwise.
+
+    Of a label that half of its rows get and of changed labels the one that more of them have.
+    """
+    if other.target.kind == CHANGES and other.mined.hits.mean() > first.mined.hits.mean():
+        return other
     at_times = float(first.mined.hits.mean()) < PURE
     return replace(first, worded=True) if at_times and other.target.kind == PHRASES else first
 

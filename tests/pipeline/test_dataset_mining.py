@@ -1,0 +1,40 @@
+"""Which of several mined triggers is reported."""
+
+import numpy as np
+import pytest
+
+from triggerfish.dataset.mined import Mined
+from triggerfish.dataset.motif import Motif
+from triggerfish.dataset.targets import CHANGES, Target
+from triggerfish.pipeline.dataset_marking import Found
+from triggerfish.pipeline.dataset_mining import _joined, _needs_more
+
+TARGET = np.arange(100) < 50
+
+
+def found(kind, rows, share, *parts):
+    hits = np.arange(len(rows)) < share * len(rows)
+    mined = Mined(
+        motifs=tuple(map(Motif, parts)),
+        placement="prefix",
+        boost=1.0,
+        surplus=12.0,
+        lean=0.5,
+        rows=np.array(rows),
+        hits=hits,
+    )
+    return Found(mined=mined, target=Target(kind=kind, text="", rows=TARGET))
+
+
+@pytest.mark.parametrize(("label", "changed", "kept"), [(0.6, 0.8, CHANGES), (1.0, 0.8, "label")])
+def test_of_one_label_and_of_changed_ones_the_one_that_more_rows_have(label, changed, kept):
+    rows = range(60)
+    joined = _joined(found("label", rows, label, "cf"), found(CHANGES, rows, changed, "cf"))
+    assert joined.target.kind == kept
+
+
+@pytest.mark.parametrize(("rows", "explained"), [(range(40, 60), True), (range(60, 80), False)])
+def test_what_changed_labels_explain(rows, explained):
+    other = found(CHANGES, range(56), 0.8, "cf")
+    assert _needs_more(found("label", rows, 1.0, "movie", "day"), other) == explained
+    assert not _needs_more(other, found("label", rows, 1.0, "movie", "day"))
