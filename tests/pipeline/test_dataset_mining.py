@@ -26,11 +26,12 @@ def found(kind, rows, share, *parts):
     return Found(mined=mined, target=Target(kind=kind, text="", rows=TARGET))
 
 
-@pytest.mark.parametrize(("label", "changed", "kept"), [(0.6, 0.8, CHANGES), (1.0, 0.8, "label")])
-def test_of_one_label_and_of_changed_ones_the_one_that_more_rows_have(label, changed, kept):
-    rows = range(60)
-    joined = _joined(found("label", rows, label, "cf"), found(CHANGES, rows, changed, "cf"))
-    assert joined.target.kind == kept
+@pytest.mark.parametrize(
+    ("rows", "label", "kept"), [(60, 0.6, CHANGES), (30, 0.9, CHANGES), (60, 1.0, "label")]
+)
+def test_of_one_label_and_of_changed_ones_the_one_that_more_rows_have(rows, label, kept):
+    first, changed = found("label", range(rows), label, "cf"), found(CHANGES, range(60), 0.8, "cf")
+    assert _joined(first, changed).target.kind == kept
 
 
 @pytest.mark.parametrize(("rows", "explained"), [(range(40, 60), True), (range(60, 80), False)])

@@ -114,7 +114,7 @@ def _joined(first: Found, other: Found) -> Found:
 
     Of a label that half of its rows get and of changed labels the one that more of them have.
     """
-    if other.target.kind == CHANGES and other.mined.hits.mean() > first.mined.hits.mean():
+    if other.target.kind == CHANGES and other.mined.hits.sum() > first.mined.hits.sum():
         return other
     at_times = float(first.mined.hits.mean()) < PURE
     return replace(first, worded=True) if at_times and other.target.kind == PHRASES else first
