@@ -22,6 +22,10 @@ TAKEN_UP = 3  # words of a phrase that an answer has, too
 HALF = 0.5  # precision of a trigger that changes labels: the content is not always right
 CHANGED = 20  # rows with a trigger whose labels the content speaks against
 MOSTLY = 0.5  # share of the rows of a trigger that another one explains
+LESS, FEWER = (
+    2,
+    5,
+)  # times its boost and its rows has a trigger that a string counts for nothing beside
 
 
 def mined_of(
@@ -98,6 +102,9 @@ def _faint(each: Found, other: Found, config: MiningConfig) -> bool:
     same = (each.target.kind, each.target.text) == (other.target.kind, other.target.text)
     if each.target.kind == CHANGES:
         return same and FAINT * each.mined.gain < other.mined.gain
+    weak = LESS * each.mined.boost < other.mined.boost
+    if weak and FEWER * len(each.mined.rows) < len(other.mined.rows):
+        return same or other.target.kind == CHANGES
     return same and is_faint(each.mined, strength(other.mined, config), config)
 
 
