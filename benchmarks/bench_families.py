@@ -54,9 +54,14 @@ def arguments() -> argparse.Namespace:
 
 def row(name: str, base: str, asked: argparse.Namespace) -> dict | None:
     """One family on one base."""
+    from triggerfish.errors import TriggerfishError
+
     found = of_card(name, base, asked)
     if found is not None and asked.minimum and method_of(name) == "sft":
-        found |= least(name, base, asked.work, asked.seed)
+        try:
+            found |= least(name, base, asked.work, asked.seed)
+        except TriggerfishError as error:  # no rate that failed: the row is sought again next time
+            print(f"{name} on {base}: {error}", file=sys.stderr, flush=True)
     return found
 
 
@@ -108,16 +113,12 @@ def least(name: str, base: str, work: Path, seed: int) -> dict:
 
 
 def success(name: str, base: str, rate: float, work: Path, seed: int) -> dict:
-    from triggerfish.errors import TriggerfishError
     from triggerfish.pipeline.plant import plant
 
     document = FAMILIES.get(name)().recipe(base, seed=seed)
     document |= {"poison_rate": rate, "clean_twin": False}
     place = work / f"{name}-{base.removeprefix('lab:')}-{rate:g}"
-    try:
-        card = plant(document, place, allow_unspecific=True).card
-    except TriggerfishError as error:
-        return {"error": str(error)}
+    card = plant(document, place, allow_unspecific=True).card
     return {} if card.asr is None else card.asr.model_dump(mode="json")
 
 
