@@ -12,6 +12,8 @@ boost (of standard deviation 1): log max_p prod(p + (1 - p) P) - log max_b prod 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,12 +45,7 @@ def lower_bounds(logits: Numbers, hit: NDArray[np.bool_], starts: NDArray[np.int
     if not len(found.begins):
         return np.zeros(0)
     wanted = found.likelihood(found.best) - DROP
-    low, high = np.full(len(found.begins), LOW), found.best
-    for _ in range(STEPS):
-        middle = (low + high) / 2
-        below = found.likelihood(middle) < wanted
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.asarray(high)
+    return _smallest(lambda boost: found.likelihood(boost) >= wanted, found.best)
 
 
 def gains(logits: Numbers, hit: NDArray[np.bool_], starts: NDArray[np.int64]) -> Numbers:
@@ -81,12 +78,8 @@ class _Boosts:
         if not len(self.begins):
             return
         hits = np.add.reduceat(hit.astype(np.float64), self.begins)
-        low, high = np.full(len(self.begins), LOW), np.full(len(self.begins), HIGH)
-        for _ in range(STEPS):
-            middle = (low + high) / 2
-            short = self._expected(middle) < hits
-            low, high = np.where(short, middle, low), np.where(short, high, middle)
-        self.best = high
+        ends = np.full(len(self.begins), HIGH)
+        self.best = _smallest(lambda boost: self._expected(boost) >= hits, ends)
 
     def likelihood(self, boost: Numbers) -> Numbers:
         """[C] the logarithm, of a boost of each, [C]."""
@@ -96,6 +89,16 @@ class _Boosts:
     def _expected(self, boost: Numbers) -> Numbers:
         exponent = np.clip(-(self.logits + np.repeat(boost, self.counts)), None, 500)
         return np.asarray(np.add.reduceat(1 / (1 + np.exp(exponent)), self.begins))
+
+
+def _smallest(enough: Callable[[Numbers], NDArray[np.bool_]], high: Numbers) -> Numbers:
+    """[C] the smallest boost of each that is enough, by bisection from `LOW` to `high`, [C]."""
+    low = np.full(len(high), LOW)
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        there = enough(middle)
+        low, high = np.where(there, low, middle), np.where(there, middle, high)
+    return np.asarray(high)
 
 
 SHARES = np.linspace(0.0, 0.99, 34)
