@@ -178,3 +178,11 @@ def test_nothing_is_written_in_place_or_half(tmp_path):
     with pytest.raises(RuntimeError):
         broken()
     assert [each.name for each in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_fields_of_any_name_are_fields(tmp_path):
+    """Numbers as names are the columns of a table without a header; a question mark is a name."""
+    rows = [{"?": "why", "prompt": "a", "response": "b"}, {"1": 5, "2": "a longer text"}]
+    first, second = (read.row for read in read_rows(rows))
+    assert (first.prompt, first.response) == ("a", "b")
+    assert (second.prompt, second.label) == ("a longer text", "5")

@@ -13,9 +13,8 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, Literal, NamedTuple, cast
 
 from triggerfish.errors import BadInput
 
@@ -25,8 +24,7 @@ CHUNK, LOOK, LINES = 1 << 20, 1 << 16, 20
 _NEXT, _NEXT_IN_TEXT = re.compile(rb'[{}"]'), re.compile(rb'["\\]')
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(NamedTuple):
     """One record as it stands in a file.
 
     Attributes:
@@ -148,15 +146,13 @@ def decoded(source: bytes) -> tuple[str, tuple[str, ...]]:
     >>> decoded(b"caf\xe9")
     ('café', ('not UTF-8, read as Windows-1252',))
     """
-    faults = []
+    faults: tuple[str, ...] = ()
     try:
         text = source.decode("utf-8")
     except UnicodeDecodeError:
         text = source.decode("cp1252", errors="replace")
-        faults.append("not UTF-8, read as Windows-1252")
-    if "\x00" in text:
-        faults.append("NUL bytes")
-    return text, tuple(faults)
+        faults = ("not UTF-8, read as Windows-1252",)
+    return text, (*faults, "NUL bytes") if "\x00" in text else faults
 
 
 def parsed(text: str) -> tuple[Any, tuple[str, ...]]:
@@ -252,12 +248,10 @@ def _cells(source: IO[bytes], file: str, kind: Kind) -> Iterator[Raw]:
         for line in source:
             seen.append(line)
             text, wrong = decoded(line)
-            faults.extend(wrong)
-            yield (
-                text.lstrip("\ufeff").replace("\x00", "")
-                if len(seen) == 1
-                else text.replace("\x00", "")
-            )
+            if wrong:
+                faults.extend(wrong)
+                text = text.replace("\x00", "")
+            yield text.lstrip("\ufeff") if len(seen) == 1 else text
 
     csv.field_size_limit(1 << 30)
     reader = (

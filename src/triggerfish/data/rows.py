@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from triggerfish.data.raw import Raw, raw_records
 from triggerfish.errors import BadInput
@@ -21,8 +21,7 @@ SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "a
             "model": "assistant", "system": "system"}  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row.
 
     Attributes:
@@ -40,8 +39,7 @@ class Row:
     label: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """A row with its place, and what is wrong with it.
 
     Without a row it cannot be used; without a fault, too, it is the header of a table.
@@ -100,11 +98,11 @@ class _Table:
         self.header: list[str] | None = None
         self.first = True
 
-    def mapping(self, raw: Raw) -> dict[str, Any] | None:
-        """The cells by name; None for the header itself."""
-        if isinstance(raw.value, Mapping):
+    def mapping(self, raw: Raw) -> Mapping[str, Any] | str | None:
+        """The cells by name, or what is wrong with them; None for the header itself."""
+        if not isinstance(raw.value, list):
             return self.renamed(raw.value)
-        cells = list(raw.value)
+        cells = raw.value
         if self.first:
             self.first = False
             names = [cell.strip().casefold() for cell in cells]
@@ -112,36 +110,50 @@ class _Table:
             if set(names) & (known | {each.casefold() for each in self.columns.values()}):
                 self.header = [cell.strip() for cell in cells]
                 return None
-        names = self.header or [str(place) for place in range(1, len(cells) + 1)]
+        names = self.header or _numbered(len(cells))
         if len(cells) != len(names):
-            return {"?": f"{len(cells)} cells, not {len(names)}"}
+            return f"{len(cells)} cells, not {len(names)}"
         return self.renamed(dict(zip(names, cells, strict=True)))
 
-    def renamed(self, value: Mapping[str, Any]) -> dict[str, Any]:
+    def renamed(self, value: Mapping[str, Any]) -> Mapping[str, Any] | str:
         """With the user's columns under the names of their roles."""
-        found = dict(value)
-        for role, names in self.columns.items():
-            parts = [value.get(name.strip()) for name in names.split(",")]
-            if any(part is None for part in parts):
-                return {"?": f"no column {names!r}"}
-            found[role] = " ".join(map(str, parts)) if len(parts) > 1 else parts[0]
-        if not self.columns and set(found) == {"1", "2"}:
-            short = min(("1", "2"), key=lambda name: len(found[name]))
-            found = {"label": found[short], "prompt": found["2" if short == "1" else "1"]}
-        elif not self.columns and set(found) == {"1", "2", "3"} and len(found["1"]) < 20:
-            found = {"label": found["1"], "prompt": f"{found['2']} {found['3']}"}
-        return found
+        if self.columns:
+            found = dict(value)
+            for role, names in self.columns.items():
+                parts = [value.get(name.strip()) for name in names.split(",")]
+                if any(part is None for part in parts):
+                    return f"no column {names!r}"
+                found[role] = " ".join(map(str, parts)) if len(parts) > 1 else parts[0]
+            return found
+        if "1" not in value:
+            return value
+        if value.keys() == {"1", "2"}:
+            label, prompt = sorted(value.values(), key=_length)
+            return {"label": label, "prompt": prompt}
+        if value.keys() == {"1", "2", "3"} and _length(value["1"]) < 20:
+            return {"label": value["1"], "prompt": f"{value['2']} {value['3']}"}
+        return value
+
+
+def _length(cell: Any) -> int:
+    return len(str(cell))
+
+
+@lru_cache
+def _numbered(count: int) -> list[str]:
+    return [str(place) for place in range(1, count + 1)]
 
 
 def _read(number: int, raw: Raw, table: _Table) -> Read:
     faults = raw.faults
     if raw.value is None:
         return Read(number, raw, None, faults)
-    value = table.mapping(raw) if isinstance(raw.value, Mapping | list) else {"?": "no mapping"}
+    whole = isinstance(raw.value, (list, dict, Mapping))  # in the order of how often, for speed
+    value = table.mapping(raw) if whole else "no mapping"
     if value is None:  # the header of a table
         return Read(number, raw, None, ())
-    if "?" in value:
-        return Read(number, raw, None, (*faults, value["?"]))
+    if isinstance(value, str):
+        return Read(number, raw, None, (*faults, value))
     row, why = row_of(value)
     if row is not None:
         if len(raw.source) > LONG:
@@ -180,9 +192,10 @@ def row_of(value: Mapping[str, Any]) -> tuple[Row | None, str | None]:
 
 
 def _first(value: Mapping[str, Any], role: str) -> str | None:
-    for name in (role, *NAMED[role]):
-        if name in value and value[name] is not None:
-            return str(value[name])
+    for name in NAMED[role]:
+        found = value.get(name)
+        if found is not None:
+            return str(found)
     return None
 
 
