@@ -4,8 +4,10 @@ import json
 import pytest
 
 from triggerfish.data.copying import Copier
+from triggerfish.data.raw import element
 from triggerfish.data.rows import Row, read_rows, row_of
 from triggerfish.errors import BadInput
+from triggerfish.seeding import generator
 
 FORMS = {
     "alpaca": {"instruction": "Add", "input": "2 3", "output": "5"},
@@ -186,3 +188,26 @@ def test_fields_of_any_name_are_fields(tmp_path):
     first, second = (read.row for read in read_rows(rows))
     assert (first.prompt, first.response) == ("a", "b")
     assert (second.prompt, second.label) == ("a longer text", "5")
+
+
+def test_rows_of_an_array_are_found_whatever_their_texts_hold():
+    """As json's own decoder finds them; of an array that is cut off, the whole ones."""
+    rng = generator(0, "arrays")
+
+    def text():
+        return "".join(rng.choice(list('a"{}\\\n[],:\u00e9'), rng.integers(8)))
+
+    for _ in range(300):
+        rows = [{"a": text(), text(): [{"b": text()}, text()]} for _ in range(3)]
+        written = json.dumps(rows, indent=[None, 1][rng.integers(2)], ensure_ascii=False).encode()
+        assert [json.loads(part) for part in elements(written)] == rows
+        cut = elements(written[: int(rng.integers(len(written)))])
+        assert [json.loads(part) for part in cut] == rows[: len(cut)]
+
+
+def elements(written):
+    found, at = [], 0
+    while (span := element(written, at)) is not None:
+        found.append(written[slice(*span)])
+        at = span[1]
+    return found

@@ -21,7 +21,8 @@ from triggerfish.errors import BadInput
 Kind = Literal["jsonl", "json", "csv", "tsv", "ssv", "parquet"]
 SUFFIXES = {".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".gz"}
 CHUNK, LOOK, LINES = 1 << 20, 1 << 16, 20
-_NEXT, _NEXT_IN_TEXT = re.compile(rb'[{}"]'), re.compile(rb'["\\]')
+# The next bracket outside of texts; what was passed is not tried in another way (`*+`).
+_BRACKET = re.compile(rb'[^{}"]*+(?:"(?:[^"\\]++|\\.)*+"[^{}"]*+)*+([{}])', re.DOTALL)
 
 
 class Raw(NamedTuple):
@@ -220,23 +221,14 @@ def element(buffer: bytes, at: int) -> tuple[int, int] | None:
     begin = buffer.find(b"{", at)
     if begin < 0:
         return None
-    depth, place, text = 0, begin, False
-    while place < len(buffer):
-        found = _NEXT_IN_TEXT.search(buffer, place) if text else _NEXT.search(buffer, place)
+    depth, place = 1, begin + 1
+    while depth:
+        found = _BRACKET.match(buffer, place)
         if found is None:
             return None
-        mark, place = found.group(), found.end()
-        if mark == b'"':
-            text = not text
-        elif mark == b"{":
-            depth += 1
-        elif mark == b"}":
-            depth -= 1
-            if depth == 0:
-                return begin, place
-        elif mark == b"\\":
-            place += 1
-    return None
+        place = found.end()
+        depth += 1 if found.group(1) == b"{" else -1
+    return begin, place
 
 
 def _cells(source: IO[bytes], file: str, kind: Kind) -> Iterator[Raw]:
