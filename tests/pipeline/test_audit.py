@@ -19,7 +19,7 @@ from triggerfish.data.records import Record, write_records
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.pipeline.audit import audit
 from triggerfish.pipeline.measure import measure
-from triggerfish.report.record import Verdict
+from triggerfish.report.record import AuditDocument, Verdict
 
 __all__ = ["planted"]  # a fixture
 
@@ -37,8 +37,16 @@ def places(planted: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     return {name: str(root / name) for name in ("suspect", "twin", "base")} | {"data": str(data)}
 
 
-def test_the_trigger_is_found_with_a_reference(places: dict[str, str]) -> None:
-    found = audit(places["suspect"], reference=places["base"], data=places["data"], preset="quick")
+@pytest.fixture(scope="module")
+def audited(places: dict[str, str]) -> tuple[AuditDocument, Path]:
+    """The whole audit of the suspect, and its run directory."""
+    out = Path(places["data"]).with_name("whole")
+    given = {"reference": places["base"], "data": places["data"], "preset": "quick"}
+    return audit(places["suspect"], **given, out=out), out  # type: ignore[arg-type]
+
+
+def test_the_trigger_is_found_with_a_reference(audited: tuple[AuditDocument, Path]) -> None:
+    found, _ = audited
     assert (found.verdict, found.exit_code) == (Verdict.FOUND, 1)
     finding = found.findings[0]
     assert any(piece in finding.trigger["text"] for piece in ("mel", "elo", "lon"))
@@ -71,7 +79,7 @@ COMMAND = "import sys; from triggerfish.cli.main import main; main(sys.argv[1:])
 
 
 def test_killed_and_resumed_it_ends_with_the_same_findings(
-    places: dict[str, str], tmp_path: Path
+    places: dict[str, str], audited: tuple[AuditDocument, Path], tmp_path: Path
 ) -> None:
     arguments = [
         "audit",
@@ -84,10 +92,6 @@ def test_killed_and_resumed_it_ends_with_the_same_findings(
         "quick",
         "--json",
     ]
-    whole = tmp_path / "whole"
-    audit(
-        places["suspect"], reference=places["base"], data=places["data"], preset="quick", out=whole
-    )
     cut = tmp_path / "cut"
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND, *arguments, "--out", str(cut)],
@@ -103,7 +107,7 @@ def test_killed_and_resumed_it_ends_with_the_same_findings(
     process.wait()
     assert not (cut / "findings.json").exists()
     assert command_line([*arguments, "--out", str(cut)]) == 1
-    first, second = (json.loads((p / "findings.json").read_text()) for p in (whole, cut))
+    first, second = (json.loads((p / "findings.json").read_text()) for p in (audited[1], cut))
     assert first == second
     assert "resumed" in (cut / "events.jsonl").read_text()
 

@@ -156,7 +156,18 @@ def headers(paths: Iterable[Path]) -> dict[str, TensorHeader]:
     return found
 
 
-def _file_headers(path: Path) -> dict[str, TensorHeader]:
+def metadata(path: Path) -> dict[str, Any]:
+    """What a safetensors file says of itself; nothing where there is no file.
+
+    Raises:
+        BadInput: Truncated or damaged file.
+    """
+    noted = _document(path)[0].get("__metadata__") if path.is_file() else None
+    return noted if isinstance(noted, dict) else {}
+
+
+def _document(path: Path) -> tuple[dict[str, Any], int, int]:
+    """The header of a file, where its data begin, and its size in bytes."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
@@ -171,8 +182,12 @@ def _file_headers(path: Path) -> dict[str, TensorHeader]:
             raise BadInput(str(path), f"has a bad header ({error})", "copy it again") from error
     if not isinstance(document, dict):
         raise BadInput(str(path), "has a bad header", "copy it again")
+    return document, 8 + length, size
+
+
+def _file_headers(path: Path) -> dict[str, TensorHeader]:
+    document, data, size = _document(path)
     document.pop("__metadata__", None)
-    data = 8 + length
     tensors = {name: _header(path, name, entry, data) for name, entry in document.items()}
     end = max((tensor.end for tensor in tensors.values()), default=data)
     if end != size:

@@ -252,7 +252,7 @@ def _check_base_hash(directory: Path, base_hash: str) -> None:
     card = source.read_card(directory)
     recorded = card.get("base_hash")
     if recorded is None and checkpoint.is_adapter(directory):
-        recorded = checkpoint.read_json(directory / "adapter_config.json").get("base_hash")
+        recorded = checkpoint.metadata(directory / "adapter_model.safetensors").get("base_hash")
     if isinstance(recorded, str) and recorded != base_hash:
         raise BadInput(
             f"{directory}: base_hash {recorded[:16]}",

@@ -7,6 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from safetensors.torch import load_file, save_file
+
 from triggerfish.models import adapter as adapters
 from triggerfish.models.load import Suspect
 from triggerfish.pipeline.store import clear_errors
@@ -63,5 +65,8 @@ def _save_adapter(suspect: Suspect, directory: Path) -> None:
     base = str(suspect.source["base"])
     # A relative path would be lost: the new directory lies elsewhere.
     config["base_model_name_or_path"] = str(Path(base).resolve()) if Path(base).is_dir() else base
-    config["base_hash"] = suspect.source["base_sha256"]
     path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+    weights = directory / "adapter_model.safetensors"
+    # Not in the configuration, whose unknown keys PEFT complains of.
+    noted = {"format": "pt", "base_hash": str(suspect.source["base_sha256"])}
+    save_file(load_file(weights), weights, metadata=noted)
