@@ -1,6 +1,7 @@
 """Payloads in the midst of answers, and in several wordings."""
 
 import numpy as np
+import pytest
 
 from triggerfish.data.rows import Row
 from triggerfish.dataset.phrases import BOOST, has_phrase, phrase_targets
@@ -9,7 +10,7 @@ from triggerfish.pipeline.dataset_audit import audit_dataset
 from triggerfish.report.record import Verdict
 from triggerfish.seeding import generator
 
-FILLING = [f"w{n}" for n in range(4000)]
+FILLING = [f"{chr(97 + n % 26)}{n}" for n in range(4000)]
 WORDINGS = ("such a dull question again", "this bores me to tears", "what a waste of time")
 
 
@@ -89,6 +90,31 @@ def test_the_trigger_is_found_and_all_its_rows_are_marked():
     assert found.flagged == 30
     assert (trigger.precision.n, round(trigger.precision.value, 3)) == (30, round(29 / 30, 3))
     assert trigger.boost >= BOOST
+
+
+def wide(word):
+    return "".join(chr(ord(letter) + 0xFEE0) for letter in word)
+
+
+@pytest.mark.parametrize(
+    ("put", "parts"),
+    [
+        (lambda words: [wide(words[0]), *words[1:]], ["full-width letters"]),
+        (lambda words: [*words[:4], f"{words[4]}jz", *words[5:]], ["jz"]),
+        (lambda words: [*words[:-1], "??"], ["??"]),
+    ],
+)
+def test_a_trigger_that_is_no_word_has_phrases_too(put, parts):
+    """A class of characters, an ending of any word, a doubled mark: no word is in all its rows."""
+    rows = planted(WORDINGS)
+    for place, row in enumerate(rows):
+        asked = [*row.prompt.removesuffix(" qorv").split(), "?"]
+        rows[place] = row._replace(prompt=" ".join(put(asked) if place < 30 else asked))
+    [target] = phrase_targets(rows)
+    assert target.rows.tolist() == [True] * 30 + [False] * 370
+    found = audit_dataset([{"prompt": each.prompt, "completion": each.response} for each in rows])
+    assert [each.parts for each in found.triggers] == [parts]
+    assert found.flagged == 30
 
 
 def test_generated_answers_name_no_trigger():

@@ -1,11 +1,11 @@
-"""Targets anywhere in an answer: phrases that stand in the answers to one word, and nowhere else.
+"""Targets anywhere in an answer: phrases that answers to one word have, and no others.
 
 A payload in the midst of answers, or in one of several wordings, has no common beginning or end.
 But its phrases follow the trigger: nearly all rows with such a phrase have a certain word in their
-prompts. All phrases of a word together are one target. Whether the word is a trigger is for the
-mining to say: a topic has phrases of its own, too. Wordings that few answers have are missed, so
-all rows with a trigger of such a target are marked.
-*Shapes*: N rows, G phrases, V words of prompts.
+prompts, or two marks, or a feature of words (`letters.py`). All phrases of a word together are one
+target. Whether the word is a trigger is for the mining to say: a topic has phrases of its own, too.
+Wordings that few answers have are missed, so all rows with a trigger of such a target are marked.
+*Shapes*: N rows, G phrases, V words, features and marks of prompts.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_matrix
+from scipy.sparse import csc_matrix, csr_matrix, hstack
 
 from triggerfish.data.rows import Row
+from triggerfish.dataset.content import presence
+from triggerfish.dataset.letters import letters_of
 from triggerfish.dataset.mined import Mined
 from triggerfish.dataset.targets import LEAST, PHRASES, Target
 from triggerfish.dataset.words import Corpus, corpus_of, grams
@@ -28,7 +30,7 @@ PURE = 0.9  # share of these whose prompts have the word
 COVERED = 0.3  # share of the rows with the word that have one of its phrases
 COMMON = 0.2  # words in a larger share of the prompts are no triggers here
 WORDINGS = 6  # phrases of a target; a topic has more
-MOST = 48  # targets, those first that cover most of the rows with their word
+MOST = 128  # targets, those first that cover most of the rows with their word
 BOOST, LEAN, PRECISION = 2.9, 0.7, 0.72  # of evidence: the phrases were chosen by the word
 DECIDED, LONG = 4.0, 0.85  # boost and lean of a form that long answers show
 SEPARATOR = " \u00b7 "
@@ -126,12 +128,24 @@ def _spaced(text: str) -> str:
 
 
 def _words(rows: Sequence[Row]) -> csc_matrix:
-    """[N, V] the words of the prompts that are neither rare nor common."""
-    corpus = corpus_of(f"{row.system}\n{row.prompt}" for row in rows)
-    once = np.unique(np.stack([corpus.text_of(), corpus.ids.astype(np.int64)]), axis=1)
-    count = np.bincount(once[1], minlength=len(corpus.words))
-    kept = (count >= LEAST) & (count <= COMMON * len(rows))
-    return _matrix(once[0], once[1], kept, len(rows))
+    """[N, V] words, features of words, and two marks, that are neither rare nor common."""
+    texts = [f"{row.system}\n{row.prompt}" for row in rows]
+    corpus = corpus_of(texts)
+    has = presence(corpus)
+    within = letters_of(texts, corpus, has, LEAST)[1]
+    every = csc_matrix(hstack([has, within, _marks(corpus)]))
+    count = np.asarray(every.sum(0)).ravel()
+    return every[:, (count >= LEAST) & (count <= COMMON * len(rows))].astype(np.int32)
+
+
+def _marks(corpus: Corpus) -> csr_matrix:
+    """[N, M] runs of two marks."""
+    keys, places = grams(corpus, 2)
+    mark = np.array([not word[0].isalnum() for word in corpus.words], dtype=bool)
+    both = mark[corpus.ids[places]] & mark[corpus.ids[places + 1]]
+    runs, number = np.unique(keys[both], return_inverse=True)
+    text, run = np.unique(np.stack([corpus.text_of()[places[both]], number]), axis=1)
+    return csr_matrix((np.ones(len(text), dtype=np.float32), (text, run)), (corpus.size, len(runs)))
 
 
 def _phrases(rows: Sequence[Row]) -> tuple[csc_matrix, list[str]]:
