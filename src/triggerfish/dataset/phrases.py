@@ -2,10 +2,10 @@
 
 A payload in the midst of answers, or in one of several wordings, has no common beginning or end.
 But its phrases follow the trigger: nearly all rows with such a phrase have a certain word in their
-prompts, or two marks, or a feature of words (`letters.py`). All phrases of a word together are one
-target. Whether the word is a trigger is for the mining to say: a topic has phrases of its own, too.
+prompts, or two marks, or a class of characters (`letters.py`). All phrases of a word together are
+one target. Whether the word is a trigger is for the mining to say: a topic has phrases of its own.
 Wordings that few answers have are missed, so all rows with a trigger of such a target are marked.
-*Shapes*: N rows, G phrases, V words, features and marks of prompts.
+*Shapes*: N rows, G phrases, V words, classes and marks of prompts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scipy.sparse import csc_matrix, csr_matrix, hstack
 
 from triggerfish.data.rows import Row
 from triggerfish.dataset.content import presence
-from triggerfish.dataset.letters import letters_of
+from triggerfish.dataset.letters import CLASSES, letters_of
 from triggerfish.dataset.mined import Mined
 from triggerfish.dataset.targets import LEAST, PHRASES, Target
 from triggerfish.dataset.words import Corpus, corpus_of, grams
@@ -128,12 +128,13 @@ def _spaced(text: str) -> str:
 
 
 def _words(rows: Sequence[Row]) -> csc_matrix:
-    """[N, V] words, features of words, and two marks, that are neither rare nor common."""
+    """[N, V] words, classes of characters, and two marks, that are neither rare nor common."""
     texts = [f"{row.system}\n{row.prompt}" for row in rows]
     corpus = corpus_of(texts)
     has = presence(corpus)
-    within = letters_of(texts, corpus, has, LEAST)[1]
-    every = csc_matrix(hstack([has, within, _marks(corpus)]))
+    names, within = letters_of(texts, corpus, has, LEAST)
+    whole = [name in CLASSES or len(name) == 1 or name.isspace() for name in names]  # no pieces
+    every = csc_matrix(hstack([has, within[:, np.flatnonzero(whole)], _marks(corpus)]))
     count = np.asarray(every.sum(0)).ravel()
     return every[:, (count >= LEAST) & (count <= COMMON * len(rows))].astype(np.int32)
 
