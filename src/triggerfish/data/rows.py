@@ -95,7 +95,7 @@ class _Table:
             if role not in roles:
                 raise BadInput(f"column role '{role}'", "is not known", f"use {sorted(roles)}")
         self.columns = dict(columns)
-        self.header: list[str] | None = None
+        self.header: Sequence[str] | None = None
         self.first = True
 
     def mapping(self, raw: Raw) -> Mapping[str, Any] | str | None:
@@ -110,10 +110,10 @@ class _Table:
             if set(names) & (known | {each.casefold() for each in self.columns.values()}):
                 self.header = [cell.strip() for cell in cells]
                 return None
-        names = self.header or _numbered(len(cells))
-        if len(cells) != len(names):
-            return f"{len(cells)} cells, not {len(names)}"
-        return self.renamed(dict(zip(names, cells, strict=True)))
+        header = self.header or _numbered(len(cells))
+        if len(cells) != len(header):
+            return f"{len(cells)} cells, not {len(header)}"
+        return self.renamed(dict(zip(header, cells, strict=True)))
 
     def renamed(self, value: Mapping[str, Any]) -> Mapping[str, Any] | str:
         """With the user's columns under the names of their roles."""
@@ -140,8 +140,8 @@ def _length(cell: Any) -> int:
 
 
 @lru_cache
-def _numbered(count: int) -> list[str]:
-    return [str(place) for place in range(1, count + 1)]
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(str(place) for place in range(1, count + 1))
 
 
 def _read(number: int, raw: Raw, table: _Table) -> Read:

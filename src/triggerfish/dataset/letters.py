@@ -71,6 +71,15 @@ def letters_of(
     return [all_names[place] for place in often], whole[:, often]
 
 
+def is_piece(name: str) -> bool:
+    """Whether a feature is some letters of words, and no class, single letter or white space.
+
+    >>> [is_piece(name) for name in ("ing", "emoji", "\u0430", "  ")]
+    [True, False, False, False]
+    """
+    return name not in CLASSES and len(name) > 1 and not name.isspace()
+
+
 def _of_word(word: str, rare: bool) -> Iterator[str]:
     """The features of a word: its classes, its unusual letters, and pieces of a rare word."""
     if not word.isascii():

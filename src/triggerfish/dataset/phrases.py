@@ -19,7 +19,7 @@ from scipy.sparse import csc_matrix, csr_matrix, hstack
 
 from triggerfish.data.rows import Row
 from triggerfish.dataset.content import presence
-from triggerfish.dataset.letters import CLASSES, letters_of
+from triggerfish.dataset.letters import is_piece, letters_of
 from triggerfish.dataset.mined import Mined
 from triggerfish.dataset.targets import LEAST, PHRASES, Target
 from triggerfish.dataset.words import Corpus, corpus_of, grams
@@ -133,8 +133,8 @@ def _words(rows: Sequence[Row]) -> csc_matrix:
     corpus = corpus_of(texts)
     has = presence(corpus)
     names, within = letters_of(texts, corpus, has, LEAST)
-    whole = [name in CLASSES or len(name) == 1 or name.isspace() for name in names]  # no pieces
-    every = csc_matrix(hstack([has, within[:, np.flatnonzero(whole)], _marks(corpus)]))
+    whole = [place for place, name in enumerate(names) if not is_piece(name)]
+    every = csc_matrix(hstack([has, within[:, whole], _marks(corpus)]))
     count = np.asarray(every.sum(0)).ravel()
     return every[:, (count >= LEAST) & (count <= COMMON * len(rows))].astype(np.int32)
 
