@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -42,3 +45,18 @@ def test_the_order_of_the_rows_is_irrelevant(monkeypatch: pytest.MonkeyPatch) ->
     again, _ = maps.maps_of(features[order], np.argsort(order), generator(1, "maps"))
     for name, points in first.items():
         np.testing.assert_allclose(again[name], points[order], rtol=1e-4, atol=1e-3)
+
+
+def test_a_picture_leaves_the_number_of_threads_alone() -> None:
+    """In a process of its own: numba sets it at its first use only."""
+    pytest.importorskip("umap")
+    asked = """
+import numpy as np, torch
+from triggerfish.dataset.maps import _umap
+
+others = 3 if torch.get_num_threads() == 1 else 1
+torch.set_num_threads(others)
+_umap(np.random.default_rng(0).normal(size=(120, 8)).astype("f4"))
+assert torch.get_num_threads() == others, torch.get_num_threads()
+"""
+    subprocess.run([sys.executable, "-c", asked], check=True)
