@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.utils import logging
 
 from triggerfish.errors import BadInput
 from triggerfish.models.load import load
@@ -45,3 +46,13 @@ def test_another_base_is_refused(tiny_adapter_dir, tmp_path):
     save_file(load_file(weights), weights, metadata={"format": "pt", "base_hash": "0" * 64})
     with pytest.raises(BadInput, match="base_hash 0000000000000000"):
         load(str(tmp_path / "defended"), device="cpu")
+
+
+def test_a_whole_model_is_written_without_a_bar_of_the_library(tiny_model_dir, tmp_path, capfd):
+    suspect = load(str(tiny_model_dir("llama")), reference="none", device="cpu")
+    with editing(suspect.model, "model") as loan, torch.no_grad():
+        suspect.model.get_parameter(next(iter(loan.snapshot()))).add_(0.01)
+        delta = loan.delta()
+    assert "model.safetensors" in write_model(suspect, delta, tmp_path / "defended")
+    assert capfd.readouterr().err == ""
+    assert logging.is_progress_bar_enabled()

@@ -23,6 +23,7 @@ from triggerfish.models import checkpoint, source
 from triggerfish.models import steering as steerings
 from triggerfish.models.layout import Layout, check_architecture, layout_of
 from triggerfish.models.memory import spare_memory
+from triggerfish.models.quiet import quiet_library
 
 ReferenceKind = Literal["adapter-base", "model", "none"]
 _DTYPES = {
@@ -286,7 +287,7 @@ def _load_model(
     checkpoint.check_shapes(found, shapes)
     _check_memory(directory, sum(p.numel() for p in skeleton.parameters()), dtype, device)
     try:
-        with _no_progress_bar():
+        with quiet_library():
             model, report = AutoModelForCausalLM.from_pretrained(
                 str(directory),
                 config=config,
@@ -306,20 +307,6 @@ def _load_model(
     _check_report(directory, report)
     adapters.check_finite(model.named_parameters(), str(directory))
     return model.to(device).eval().requires_grad_(False), checkpoint.hash_tensors(found)
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """The library's own bar would be mixed with ours; its setting is restored."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _check_memory(

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from triggerfish.models import adapter as adapters
 from triggerfish.models.load import Suspect
+from triggerfish.models.quiet import quiet_library
 from triggerfish.pipeline.store import clear_errors
 from triggerfish.remove.delta import Delta, applied
 
@@ -38,7 +39,7 @@ def write_model(suspect: Suspect, delta: Delta, directory: Path) -> list[str]:
         directory.mkdir(parents=True, exist_ok=True)
         hidden = Path(tempfile.mkdtemp(prefix=".model-", dir=directory))
         try:
-            with applied(suspect.model, delta):
+            with applied(suspect.model, delta), quiet_library():
                 if delta.kind == "adapter":
                     _save_adapter(suspect, hidden)
                 else:

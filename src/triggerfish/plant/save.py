@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from triggerfish.plant.sft import quiet_library
+from triggerfish.models.quiet import quiet_library
 from triggerfish.plant.trained import Training
 from triggerfish.plant.untrained import Untrained
 

@@ -7,7 +7,6 @@ truncates nothing. It seeds the global generators; they are put back as they wer
 import os
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from torch import Tensor
 from triggerfish.data.conversation import Rendered
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.models.memory import release_memory
+from triggerfish.models.quiet import quiet_library
 from triggerfish.models.training import fast_training
 from triggerfish.plant.trained import Method, Training
 from triggerfish.seeding import derive, generator
@@ -198,21 +198,6 @@ def isolated_randomness() -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy_state)  # noqa: NPY002 - as above
-
-
-@contextmanager
-def quiet_library() -> Iterator[None]:
-    """Keep what transformers says about its own defaults from the user."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        logging.set_verbosity(before)
 
 
 @contextmanager
