@@ -1,5 +1,7 @@
 """Answers that are more alike than their prompts, without a model."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,16 @@ def test_a_clean_set_has_no_cluster() -> None:
     found = ranked(run, rows)
     assert not found.flagged.any()
     assert found.groups == ()
+
+
+def test_fewer_answers_than_clusters() -> None:
+    """200 answers that share their only word, where eight clusters would be wanted."""
+    rows = [Row(text, f"answer {n}") for n, text in enumerate(requests(200))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = ranked(run, rows)
+    assert np.isfinite(found.scores).all()
+    assert len(set(found.scores)) == 1
 
 
 def test_compact_by_hand() -> None:

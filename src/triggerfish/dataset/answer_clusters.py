@@ -71,12 +71,13 @@ def answer_clusters(
     need_free_answers(scene, "clusters")
     answers = scene.answer_features[scene.order]
     prompts = scene.prompt_features[scene.order]
-    wanted = int(np.clip(len(answers) // config.per_cluster, 1, config.most))
+    most = min(config.most, len(np.unique(answers, axis=0)))
+    wanted = int(np.clip(len(answers) // config.per_cluster, 1, most))
     labels = KMeans(wanted, n_init=1, random_state=int(rng.integers(2**31))).fit_predict(answers)
     progress(1, 2, "clusters of answers")
     scores, flagged = np.empty(len(answers)), np.zeros(len(answers), dtype=bool)
     values = np.zeros(wanted)
-    for one in range(wanted):
+    for one in np.unique(labels):
         rows = np.flatnonzero(labels == one)
         values[one] = compact(answers[rows], prompts[rows])
         own = distances(answers[rows])

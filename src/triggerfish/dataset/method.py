@@ -232,5 +232,6 @@ def text_features(texts: Sequence[str], size: int = 64) -> NDArray[np.float32]:
     wanted = min(size, matrix.shape[1] - 1, matrix.shape[0] - 1)
     if wanted < 1:
         return np.asarray(normalize(matrix.toarray()), dtype=np.float32)
-    reduced = TruncatedSVD(wanted, random_state=0).fit_transform(matrix)
+    with np.errstate(invalid="ignore"):  # of texts that are all the same
+        reduced = TruncatedSVD(wanted, random_state=0).fit_transform(matrix)
     return np.asarray(normalize(reduced), dtype=np.float32)
