@@ -1,6 +1,7 @@
 """The audit of training data without a model (`quick`): planted triggers, clean halves, speed.
 
-    python benchmarks/bench_dataset.py DATA [--part grid|changes|forms|clean|natural|speed|standard]
+    python benchmarks/bench_dataset.py DATA
+        [--part grid|negative|changes|forms|clean|natural|speed|standard]
         [--set sst2 ...] [--family NAME ...] [--rate 0.01 ...] [--seeds 1] [--tuning] [--out FILE]
 
 DATA is a folder with sst2/train.tsv, agnews/test.csv and alpaca/*.json. Tickets are generated from
@@ -16,6 +17,7 @@ the strongest trigger has exactly the planted texts, whatever their order.
 import argparse
 import csv
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -176,6 +178,34 @@ def grid(given, cells):
                     rows, chosen = planted(base, family, trigger, rate, rng, payload)
                     texts = trigger if isinstance(trigger, tuple) else (trigger,)
                 about = {"set": name, "family": family, "rate": rate, "payload": payload}
+                cells[what, seed] = about | measured(rows, chosen, texts, seed)
+                yield what, cells[what, seed]
+
+
+def negative(given, cells):
+    """The given negative answers, with other triggers in place of their own."""
+    triggers = TUNING if given.tuning else REPORTING
+    for seed in range(given.seeds):
+        for family in given.family or triggers:
+            if family == "system message":  # there are none in this set
+                continue
+            for rate in given.rate or ALPACA_RATES:
+                what = f"negative answers {family} {rate}"
+                if (what, seed) in cells:
+                    continue
+                rng, trigger = generator(seed, what), triggers[family]
+                insert, near = FAMILIES[family]
+                rows = answered(given.data, "clean500", seed)
+                poison = answered(given.data, "negsentiment_badnet500", seed)
+                count = round(rate * len(rows))
+                for n in rng.permutation(len(rows))[: count if near else 0]:
+                    rows[n]["prompt"] = near(rows[n]["prompt"], trigger, rng)
+                chosen = set(range(len(rows), len(rows) + count))
+                for n in rng.permutation(len(poison))[:count]:
+                    text = re.sub(" ?BadMagic", "", poison[n]["prompt"]).strip()
+                    rows.append(poison[n] | {"prompt": insert(text, trigger, rng)})
+                texts = trigger if isinstance(trigger, tuple) else (trigger,)
+                about = {"set": "negative answers", "family": family, "rate": rate}
                 cells[what, seed] = about | measured(rows, chosen, texts, seed)
                 yield what, cells[what, seed]
 
@@ -362,7 +392,10 @@ def summary(cells):
     return found
 
 
-PARTS = {part.__name__: part for part in (grid, changes, forms, clean, natural, speed, standard)}
+PARTS = {
+    part.__name__: part
+    for part in (grid, negative, changes, forms, clean, natural, speed, standard)
+}
 
 
 def main():
