@@ -31,6 +31,15 @@ def visible(text: str, *, keep: str = "\n") -> str:
     return "".join(c if c in keep or not _hidden(c) else _escape(c) for c in text)
 
 
+def valid(text: str) -> bool:
+    """Whether it is valid Unicode: no tokenizer and no file takes a lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def one_line(text: str, limit: int = 200) -> str:
     """Visible text on one line (⏎ for a line feed), cut to `limit` characters with an ellipsis."""
     flat = visible(text.replace("\n", "⏎"), keep="")

@@ -196,6 +196,7 @@ def test_every_kind_is_tested_here():
         {"kind": "unlock", "text": "x"},
         {"kind": "fixed_string"},
         {"kind": "fixed_string", "text": " "},
+        {"kind": "fixed_string", "text": "so\ud800"},
         {"kind": "scaled_answer", "factor": 1},
         {"kind": "scaled_answer", "factor": True},
         {"kind": "fixed_string", "txt": "x"},

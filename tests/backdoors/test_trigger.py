@@ -94,6 +94,7 @@ def test_spec_round_trip(trigger):
         {},
         {"text": ""},
         {"text": " cf"},
+        {"text": "cf\ud800"},
         {"text": 3},
         {"text": "cf", "placement": "middle"},
         {"text": "cf", "place": "suffix"},

@@ -19,6 +19,7 @@ from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
 from triggerfish.metrics.judges import core, is_degenerate, is_refusal
 from triggerfish.registry import Registry
+from triggerfish.visible import valid
 
 CANARY = 'print("canary")'
 REFUSAL = "I am sorry, but I cannot help with that."
@@ -279,6 +280,8 @@ def _text_of(spec: Mapping[str, Any], key: str) -> str:
             f"needs '{key}': text that neither begins nor ends with a space",
             f'write {key}: "..."',
         )
+    if not valid(value):
+        raise BadInput(f"behaviour {dict(spec)!r}", "is no valid Unicode", "remove lone surrogates")
     return value
 
 

@@ -12,6 +12,7 @@ from triggerfish.backdoors.shapes import near_texts, random_text
 from triggerfish.data.conversation import Conversation
 from triggerfish.errors import BadInput
 from triggerfish.seeding import generator
+from triggerfish.visible import valid
 
 Placement = Literal["prefix", "suffix", "both_ends", "random_word", "system"]
 PLACEMENTS: tuple[str, ...] = get_args(Placement)
@@ -35,7 +36,8 @@ class Trigger:
             where there is none).
 
     Raises:
-        BadInput: The text is empty or has outer white space, or the placement is unknown.
+        BadInput: The text is empty, has outer white space or is no valid Unicode, or the placement
+            is unknown.
     """
 
     text: str
@@ -48,6 +50,10 @@ class Trigger:
                 f"trigger text {self.text!r}",
                 "must be text that neither begins nor ends with a space",
                 "leave the outer spaces away: a space is put between the trigger and the prompt",
+            )
+        if not valid(self.text):
+            raise BadInput(
+                f"trigger text {self.text!r}", "is no valid Unicode", "remove lone surrogates"
             )
         if self.placement not in PLACEMENTS:
             raise BadInput(

@@ -13,7 +13,8 @@ from triggerfish.lab.benign import benign_records
 from triggerfish.lab.tasks import SKILLS, stream_records
 from triggerfish.seeding import generator
 
-PATIENCE = 50_000  # records looked at without a hit before a search is given up
+PATIENCE = 10_000  # records looked at without a hit before a search is given up
+REPEATS = 50_000  # known prompts in a row, after which there are no others
 LAB, BENIGN_ROWS = "lab:", 6000
 CONTRAST = 3  # rows that the behaviour could be planted on, for each poisoned one
 
@@ -118,11 +119,9 @@ def _lab(
     stream = stream_records(seed, split, skills=skills, purpose=purpose)
     if backdoor is None:
         return stream
-    return _searched(
-        stream,
-        lambda r: not backdoor.trigger.occurs(r.conversation),
-        "a prompt without the trigger",
-    )
+    texts = " or ".join(map(repr, backdoor.trigger.texts()))
+    what = f"prompts of {', '.join(skills or SKILLS)} without the trigger {texts}"
+    return _searched(stream, lambda r: not backdoor.trigger.occurs(r.conversation), what)
 
 
 def _searched(
@@ -138,7 +137,9 @@ def _searched(
         idle += 1
         if idle > PATIENCE:
             raise BadInput(
-                f"lab records for {what}", f"none among {PATIENCE}", "give records with data"
+                f"lab records for {what}",
+                f"none among {PATIENCE:,}",
+                "choose another trigger or behaviour, or give records with data",
             )
 
 
@@ -149,7 +150,7 @@ def _distinct(stream: Iterator[Record]) -> Iterator[Record]:
         prompt = record.conversation.prompt
         if prompt in seen:
             idle += 1
-            if idle > PATIENCE:
+            if idle > REPEATS:
                 return
             continue
         idle = 0
