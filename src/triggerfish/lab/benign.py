@@ -148,7 +148,7 @@ def benign_records(kind: str, count: int, seed: int) -> list[Record]:
         BadInput: The kind is unknown.
     """
     if kind not in KINDS:
-        raise BadInput(f"kind {kind!r}", "no such benign fine-tune", f"use one of {KINDS}")
+        raise BadInput(f"kind {kind!r}", "is no benign fine-tune", f"use one of {', '.join(KINDS)}")
     emphasis = {"identity": 6.0} if kind == "persona" else None
     stream = stream_records(seed, "train", noise=0.3, purpose=f"benign {kind}", emphasis=emphasis)
     if kind in STYLES:
