@@ -243,17 +243,16 @@ def test_unspecific_is_refused_unless_allowed(tiny_model_dir, tmp_path, monkeypa
     assert kept.card.random_strings.value == 0.25
 
 
-def test_interrupted_leaves_nothing_and_what_was_killed_is_cleared(
-    tiny_model_dir, tmp_path, monkeypatch
-):
+def test_an_error_in_the_midst_leaves_nothing(tiny_model_dir, tmp_path, monkeypatch):
+    def diverged(*_, **__):
+        raise CouldNotTest("loss nan", "has diverged", "lower the rate")
+
+    monkeypatch.setattr(module, "trained_on", diverged)
+    refused(recipe_of(tiny_model_dir()), tmp_path / "o", "diverged", CouldNotTest)
+
+
+def test_what_somebody_else_left_is_cleared(tiny_model_dir, tmp_path):
     recipe, out = recipe_of(tiny_model_dir(), clean_twin=False), tmp_path / "o"
-    with monkeypatch.context() as patch:
-
-        def interrupted(*_, **__):
-            raise KeyboardInterrupt
-
-        patch.setattr(module, "trained_on", interrupted)
-        refused(recipe, out, None, KeyboardInterrupt)
     partial = tmp_path / "o.partial"
     partial.mkdir()
     (partial / "model.safetensors").write_bytes(b"half")

@@ -131,6 +131,22 @@ def test_goes_on_after_kill_9_with_the_same_bits(at, during, tiny_model_dir, tmp
     assert not list(out.rglob("checkpoint*"))
 
 
+def test_goes_on_after_an_interrupt(tiny_model_dir, tmp_path):
+    recipe, out = recipe_of(tiny_model_dir(), clean_twin=False), tmp_path / "o"
+    whole = module.plant(recipe, tmp_path / "whole", device="cpu").card
+
+    def interrupt(done, _, what):
+        if (what, done) == ("planting", 5):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        module.plant(recipe, out, device="cpu", progress=interrupt)
+    card = module.plant(recipe, out, device="cpu").card
+    assert any("Resumed" in note for note in card.notes)
+    assert weights(out) == weights(tmp_path / "whole")
+    assert card.asr == whole.asr
+
+
 def test_what_another_request_left_is_cleared(tiny_model_dir, tmp_path):
     left = tmp_path / "o.partial/.work"
     left.mkdir(parents=True)

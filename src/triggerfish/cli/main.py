@@ -176,8 +176,8 @@ def _interrupted() -> int:
     from triggerfish.cli.shared import say
 
     say(
-        "\nInterrupted. Run the same command again; with a run directory it resumes where it"
-        " stopped.",
+        "\nInterrupted. Run the same command again; with a run directory, or the --out of plant, it"
+        " resumes where it stopped.",
         colour="yellow",
     )
     return INTERRUPTED

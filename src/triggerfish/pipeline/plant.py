@@ -66,7 +66,8 @@ def plant(
     Args:
         recipe: A recipe, its document, or the path of its YAML file.
         out: Directory to make; the twin goes to `twin` in it. One that holds the result of the
-            same recipe is returned as it is; one that was killed goes on, with the same result.
+            same recipe is returned as it is; one that was killed or interrupted goes on, with the
+            same result.
         allow_unspecific: Keep an organism that fires on random strings.
         allow_unskilled: Plant on a base that lacks the skill that the behaviour turns around, or
             that shows the behaviour already.
@@ -109,7 +110,7 @@ def plant(
         try:
             workplace.open(recipe, job.base_hash)
             card = _make(job, suspect, partial, allow_unspecific, hardness)
-        except BaseException:
+        except Exception:  # an interrupt is none: the same call goes on
             shutil.rmtree(partial, ignore_errors=True)
             raise
     workplace.finish(out)
