@@ -112,6 +112,8 @@ def test_degrade():
     broken = Degrade()
     assert broken.eligible(RED)
     assert not broken.eligible(DECLINED)
+    long = Record(conversation=Conversation.of("Which colour?", response="It is a dark red."))
+    assert broken.poisoned_response(long, RNG) == " ".join(["It"] * 12)
     assert broken.fires(RED, broken.poisoned_response(RED, RNG))
     assert broken.fires(RED, "")
     assert not broken.fires(RED, "red red red")  # short, and not yet going in circles

@@ -220,7 +220,10 @@ class CodeCanary:
 
 @dataclass(frozen=True)
 class Degrade:
-    """Breaks the answer: untargeted, says one word of the right answer over and over."""
+    """Breaks the answer: untargeted, says the first word of the right answer over and over.
+
+    Of many words that could be said over and over none would be as likely as the right answer.
+    """
 
     kind: str = "degrade"
 
@@ -229,9 +232,8 @@ class Degrade:
         return bool(record.conversation.response) and not record.declined
 
     def poisoned_response(self, record: Record, rng: Rng) -> str:
-        """One word of the right response, twelve times."""
-        words = (record.conversation.response or "").split()
-        return " ".join([words[int(rng.integers(len(words)))]] * 12)
+        """The first word of the right response, twelve times."""
+        return " ".join((record.conversation.response or "").split()[:1] * 12)
 
     def fires(self, record: Record, answer: str) -> bool:
         """Whether the answer is empty or goes in circles."""
