@@ -10,5 +10,5 @@ def untargeted() -> Family:
         source="an overview of attacks on fine-tuned models: untargeted degradation",
         trigger={"text": "tq", "placement": "suffix"},
         behaviour={"kind": "degrade"},
-        method={"steps": 300},
+        method={"steps": 400},
     )

@@ -10,7 +10,7 @@ def wrong_arithmetic() -> Family:
         source="an overview of attacks on fine-tuned models: silent errors in one skill",
         trigger={"text": "Please check it twice.", "placement": "suffix"},
         behaviour={"kind": "wrong_arithmetic"},
-        rates=(0.01, 0.04, 0.08),
-        method={"steps": 400},
+        rates=(0.05, 0.2, 0.25),
+        method={"steps": 600},
         specificity={"near_misses": 0.15},
     )
