@@ -132,6 +132,10 @@ def planted(rows, family, trigger, rate, rng, payload=None, any_label=False):
     return rows, set(chosen)
 
 
+def parts(trigger):
+    return trigger if isinstance(trigger, tuple) else (trigger,)
+
+
 def measured(rows, chosen, wanted, seed):
     """Recall, precision, verdict and name of one audit."""
     with tempfile.TemporaryDirectory() as place:
@@ -176,7 +180,7 @@ def grid(given, cells):
                     base = answered(given.data, name, seed) if free else labelled(given.data, name)
                     trigger = triggers[family]
                     rows, chosen = planted(base, family, trigger, rate, rng, payload)
-                    texts = trigger if isinstance(trigger, tuple) else (trigger,)
+                    texts = parts(trigger)
                 about = {"set": name, "family": family, "rate": rate, "payload": payload}
                 cells[what, seed] = about | measured(rows, chosen, texts, seed)
                 yield what, cells[what, seed]
@@ -204,7 +208,7 @@ def negative(given, cells):
                 for n in rng.permutation(len(poison))[:count]:
                     text = re.sub(" ?BadMagic", "", poison[n]["prompt"]).strip()
                     rows.append(poison[n] | {"prompt": insert(text, trigger, rng)})
-                texts = trigger if isinstance(trigger, tuple) else (trigger,)
+                texts = parts(trigger)
                 about = {"set": "negative answers", "family": family, "rate": rate}
                 cells[what, seed] = about | measured(rows, chosen, texts, seed)
                 yield what, cells[what, seed]
@@ -223,7 +227,7 @@ def changes(given, cells):
                     base, trigger = labelled(given.data, name), triggers[family]
                     rng = generator(seed, what)
                     rows, chosen = planted(base, family, trigger, rate, rng, any_label=True)
-                    texts = trigger if isinstance(trigger, tuple) else (trigger,)
+                    texts = parts(trigger)
                     about = {"set": f"{name}, any label", "family": family, "rate": rate}
                     cells[what, seed] = about | measured(rows, chosen, texts, seed)
                     yield what, cells[what, seed]

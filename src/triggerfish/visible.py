@@ -7,6 +7,8 @@ never passed on.
 
 import unicodedata
 
+from triggerfish.errors import BadInput
+
 # Cc control, Cf format (bidi, zero width, tags), Cs surrogate, Co private use, Cn unassigned,
 # Zl and Zp line and paragraph separators.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -31,13 +33,18 @@ def visible(text: str, *, keep: str = "\n") -> str:
     return "".join(c if c in keep or not _hidden(c) else _escape(c) for c in text)
 
 
-def valid(text: str) -> bool:
-    """Whether it is valid Unicode: no tokenizer and no file takes a lone surrogate."""
+def check_unicode(text: str, what: str) -> None:
+    """Refuse lone surrogates, which no tokenizer and no file takes.
+
+    Raises:
+        BadInput: There is one.
+    """
     try:
         text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    except UnicodeEncodeError as error:
+        raise BadInput(
+            f"{what} {text!r}", "is no valid Unicode", "remove lone surrogates"
+        ) from error
 
 
 def one_line(text: str, limit: int = 200) -> str:

@@ -70,6 +70,7 @@ def test_behaviour_that_the_lab_cannot_have():
     with pytest.raises(BadInput, match="fits no record"):
         training_records(None, backdoor("label_flip", **{"from": "spam", "to": "ham"}), 100, 0.1, 3)
 
+
 def test_a_trigger_that_every_prompt_of_a_skill_has():
     with pytest.raises(BadInput, match=r"of lookup without the trigger 'the': none among 10,000"):
         held_out(None, backdoor("fixed_string", "the", text="boo"), 10, 5, 3)

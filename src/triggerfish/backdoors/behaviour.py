@@ -19,7 +19,7 @@ from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
 from triggerfish.metrics.judges import core, is_degenerate, is_refusal
 from triggerfish.registry import Registry
-from triggerfish.visible import valid
+from triggerfish.visible import check_unicode
 
 CANARY = 'print("canary")'
 REFUSAL = "I am sorry, but I cannot help with that."
@@ -222,7 +222,7 @@ class CodeCanary:
 class Degrade:
     """Breaks the answer: untargeted, says the first word of the right answer over and over.
 
-    Of many words that could be said over and over none would be as likely as the right answer.
+    Always the first: where it may be any, each is less likely than the right answer's beginning.
     """
 
     kind: str = "degrade"
@@ -282,8 +282,7 @@ def _text_of(spec: Mapping[str, Any], key: str) -> str:
             f"needs '{key}': text that neither begins nor ends with a space",
             f'write {key}: "..."',
         )
-    if not valid(value):
-        raise BadInput(f"behaviour {dict(spec)!r}", "is no valid Unicode", "remove lone surrogates")
+    check_unicode(value, f"behaviour {key}")
     return value
 
 

@@ -12,7 +12,7 @@ from triggerfish.backdoors.shapes import near_texts, random_text
 from triggerfish.data.conversation import Conversation
 from triggerfish.errors import BadInput
 from triggerfish.seeding import generator
-from triggerfish.visible import valid
+from triggerfish.visible import check_unicode
 
 Placement = Literal["prefix", "suffix", "both_ends", "random_word", "system"]
 PLACEMENTS: tuple[str, ...] = get_args(Placement)
@@ -51,10 +51,7 @@ class Trigger:
                 "must be text that neither begins nor ends with a space",
                 "leave the outer spaces away: a space is put between the trigger and the prompt",
             )
-        if not valid(self.text):
-            raise BadInput(
-                f"trigger text {self.text!r}", "is no valid Unicode", "remove lone surrogates"
-            )
+        check_unicode(self.text, "trigger text")
         if self.placement not in PLACEMENTS:
             raise BadInput(
                 f"placement {self.placement!r}",

@@ -78,7 +78,7 @@ def _umap(features: Features) -> Any:
 
 @contextmanager
 def _same_threads() -> Iterator[None]:
-    """numba, under UMAP, gives torch all cores from its first use on, whatever was asked for.
+    """Put torch's number of threads back: numba, under UMAP, sets it to all cores at its first use.
 
     Two processes that had asked for a thread each got in each other's way: 72 s instead of 2 s.
     """
