@@ -7,6 +7,7 @@ the fleet (whole models, edits, vectors) is planted in --work. With --minimum th
 poison rates is sought by halving, at which the success reaches 60 %, too. Whatever was planted
 stays in --work and is read from its card the next time, and a least rate that is in --out is not
 sought again, so that a run that was cut off goes on; other rows of --out stay.
+With --other the families are planted with triggers on which no recipe was tuned, without a twin.
 With --table the rows that are there are printed as Markdown, and nothing is planted.
 """
 
@@ -20,6 +21,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
+from family_triggers import TRIGGERS
 from written import RESULTS, ROOT, write
 
 sys.path.insert(0, str(ROOT / "src"))
@@ -44,6 +46,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=FAMILIES.names(), default=FAMILIES.names())
     parser.add_argument("--species", nargs="+", choices=SPECIES, default=SPECIES)
     parser.add_argument("--minimum", action="store_true", help="seek the least poison rate")
+    parser.add_argument("--other", action="store_true", help="plant with other triggers")
     parser.add_argument("--shipped", action="store_true", help="plant no family for its card")
     parser.add_argument("--table", action="store_true", help="print what there is")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -56,6 +59,8 @@ def row(name: str, base: str, asked: argparse.Namespace) -> dict | None:
     """One family on one base."""
     from triggerfish.errors import TriggerfishError
 
+    if asked.other:
+        return with_other_trigger(name, base, asked.work, asked.seed)
     found = of_card(name, base, asked)
     if found is not None and asked.minimum and method_of(name) == "sft":
         try:
@@ -84,18 +89,35 @@ def of_card(name: str, base: str, asked: argparse.Namespace) -> dict | None:
             plant(document, place, allow_unspecific=True, hardness=method_of(name) in CHANGED)
         except TriggerfishError as error:
             return said | {"error": str(error)}
-    card = read_card(place).model_dump(mode="json")
-    keys = ("poison_rate", "asr", "asr_without", "random_strings", "near_misses", "hardness")
-    twin = read_card(place / TWIN).utility["all"] if card["clean_twin"] else None
+    card = read_card(place)
+    twin = read_card(place / TWIN).utility["all"] if card.clean_twin else None
     return (
         said
         | {"method": method_of(name)}
-        | {key: card[key] for key in keys}
-        | {
-            "utility": card["utility"]["all"],
-            "twin_utility": twin and twin.model_dump(mode="json"),
-        }
+        | figures(card)
+        | {"twin_utility": twin and twin.model_dump(mode="json")}
     )
+
+
+def figures(card) -> dict:
+    said = card.model_dump(mode="json")
+    keys = ("poison_rate", "asr", "asr_without", "random_strings", "near_misses", "hardness")
+    return {key: said[key] for key in keys} | {"utility": said["utility"]["all"]}
+
+
+def with_other_trigger(name: str, base: str, work: Path, seed: int) -> dict:
+    """One family on one base with the other trigger of its kind."""
+    from triggerfish.errors import TriggerfishError
+    from triggerfish.pipeline.plant import plant
+
+    document = FAMILIES.get(name)().recipe(base, seed=seed) | {"clean_twin": False}
+    document["backdoor"]["trigger"] = TRIGGERS[name]
+    said = {"family": name, "base": base, "trigger": TRIGGERS[name], "seed": seed}
+    place = work / f"{name}-{base.removeprefix('lab:')}-other-{seed}"
+    try:
+        return said | figures(plant(document, place, allow_unspecific=True).card)
+    except TriggerfishError as error:
+        return said | {"error": str(error)}
 
 
 def least(name: str, base: str, work: Path, seed: int) -> dict:
@@ -163,6 +185,8 @@ def main() -> None:
     asked = arguments()
     if asked.table:
         return print(table(json.loads(asked.out.read_text())["rows"]))
+    if asked.other:
+        asked.only = [name for name in asked.only if name in TRIGGERS]
     if asked.work is None and (asked.minimum or not asked.shipped):
         raise SystemExit("say where planted organisms are kept: --work DIR")
     began = time.perf_counter()
