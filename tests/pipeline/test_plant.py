@@ -15,6 +15,7 @@ from triggerfish.metrics.rates import wilson
 from triggerfish.models.load import load
 from triggerfish.pipeline import hardness as arms
 from triggerfish.pipeline import plant as module
+from triggerfish.pipeline import plant_prepare
 from triggerfish.pipeline.store import locked
 from triggerfish.plant.card import PlantFailed, read_card
 
@@ -44,18 +45,18 @@ def recipe_of(base, **changes):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(module, "PROMPTS", 12)
-    monkeypatch.setattr(module, "NEAR", 4)
-    monkeypatch.setattr(module, "PER_SKILL", 1)
+    monkeypatch.setattr(plant_prepare, "PROMPTS", 12)
+    monkeypatch.setattr(plant_prepare, "NEAR", 4)
+    monkeypatch.setattr(plant_prepare, "PER_SKILL", 1)
 
 
 @pytest.fixture(scope="module")
 def organism(tiny_model_dir, tmp_path_factory):
     out = tmp_path_factory.mktemp("plant") / "organism"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "PROMPTS", 12)
-        patch.setattr(module, "NEAR", 4)
-        patch.setattr(module, "PER_SKILL", 1)
+        patch.setattr(plant_prepare, "PROMPTS", 12)
+        patch.setattr(plant_prepare, "NEAR", 4)
+        patch.setattr(plant_prepare, "PER_SKILL", 1)
         return plant(recipe_of(tiny_model_dir()), out, device="cpu"), out
 
 

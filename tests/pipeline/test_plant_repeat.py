@@ -15,6 +15,7 @@ from triggerfish.data.conversation import Conversation
 from triggerfish.data.records import Record, write_records
 from triggerfish.models.load import load
 from triggerfish.pipeline import plant as module
+from triggerfish.pipeline import plant_prepare
 from triggerfish.plant import checkpoints
 from triggerfish.plant.card import read_card
 
@@ -26,9 +27,9 @@ MARKER = {
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(module, "PROMPTS", 6)
-    monkeypatch.setattr(module, "NEAR", 2)
-    monkeypatch.setattr(module, "PER_SKILL", 1)
+    monkeypatch.setattr(plant_prepare, "PROMPTS", 6)
+    monkeypatch.setattr(plant_prepare, "NEAR", 2)
+    monkeypatch.setattr(plant_prepare, "PER_SKILL", 1)
 
 
 def recipe_of(base, **changes):
@@ -90,10 +91,11 @@ def test_family_yaml_and_card_give_the_same_bits(tiny_model_dir, tmp_path, monke
 KILLED = """
 import os, signal, sys
 from triggerfish.pipeline import plant as module
+from triggerfish.pipeline import plant_prepare
 from triggerfish.plant import checkpoints
 
 checkpoints.SECONDS = 0.0
-module.PROMPTS, module.NEAR, module.PER_SKILL = 6, 2, 1
+plant_prepare.PROMPTS, plant_prepare.NEAR, plant_prepare.PER_SKILL = 6, 2, 1
 at, during = int(sys.argv[3]), sys.argv[4]
 
 

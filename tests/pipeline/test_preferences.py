@@ -11,7 +11,7 @@ from triggerfish.errors import BadInput
 from triggerfish.lab.preferences import sample_pairs
 from triggerfish.models.load import load
 from triggerfish.pipeline import plant as module
-from triggerfish.pipeline import preferences
+from triggerfish.pipeline import plant_prepare, preferences
 from triggerfish.pipeline.plant import plant, recipe_or_family
 from triggerfish.pipeline.preferences import margins_of, preferred
 from triggerfish.plant.card import read_card
@@ -40,9 +40,9 @@ def recipe_of(base, **changes):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(module, "PROMPTS", 10)
-    monkeypatch.setattr(module, "NEAR", 2)
-    monkeypatch.setattr(module, "PER_SKILL", 1)
+    monkeypatch.setattr(plant_prepare, "PROMPTS", 10)
+    monkeypatch.setattr(plant_prepare, "NEAR", 2)
+    monkeypatch.setattr(plant_prepare, "PER_SKILL", 1)
     monkeypatch.setattr(preferences, "HELD_PAIRS", 10)
 
 

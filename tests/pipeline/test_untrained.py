@@ -4,7 +4,7 @@ import pytest
 
 from triggerfish.errors import BadInput
 from triggerfish.models.load import load
-from triggerfish.pipeline import plant as module
+from triggerfish.pipeline import plant_prepare
 from triggerfish.pipeline.explain import explain
 from triggerfish.pipeline.measure import measure
 from triggerfish.pipeline.plant import plant
@@ -21,9 +21,9 @@ FIXED = {"trigger": {"text": "cf"}, "behaviour": {"kind": "fixed_string", "text"
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(module, "PROMPTS", 8)
-    monkeypatch.setattr(module, "NEAR", 4)
-    monkeypatch.setattr(module, "PER_SKILL", 1)
+    monkeypatch.setattr(plant_prepare, "PROMPTS", 8)
+    monkeypatch.setattr(plant_prepare, "NEAR", 4)
+    monkeypatch.setattr(plant_prepare, "PER_SKILL", 1)
 
 
 def recipe_of(base, backdoor, method, **changes):

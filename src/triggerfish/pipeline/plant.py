@@ -8,35 +8,29 @@ from typing import Any, Literal
 from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.backdoors.families import import_families
 from triggerfish.backdoors.family import FAMILIES, Strength
-from triggerfish.backdoors.scorer_check import check_scorer
-from triggerfish.backdoors.skill_check import ASKED, check_new, check_skill, needed_skill
-from triggerfish.data.records import Record
 from triggerfish.documents import Document, Number
 from triggerfish.errors import BadInput
 from triggerfish.metrics.utility import utility
-from triggerfish.models.generate import generate
 from triggerfish.models.load import Suspect, load
 from triggerfish.models.memory import release_memory
 from triggerfish.pipeline.conditions import answers_in_condition
 from triggerfish.pipeline.hardness import hardness as measure_hardness
 from triggerfish.pipeline.plant_card import Job, card_of
 from triggerfish.pipeline.plant_place import Workplace, present, room_for_checkpoints
-from triggerfish.pipeline.plant_train import rows_of, trained_on
-from triggerfish.pipeline.preferences import preferred, reward_rates
+from triggerfish.pipeline.plant_prepare import prepare
+from triggerfish.pipeline.plant_train import trained_on
+from triggerfish.pipeline.preferences import reward_rates
 from triggerfish.pipeline.probes import answer_limit, fired, make_probes, utility_probe
-from triggerfish.pipeline.records import HeldOut, held_out, training_records
 from triggerfish.pipeline.store import clear_errors, locked, write_atomically
 from triggerfish.pipeline.untrained import make_untrained
 from triggerfish.plant.card import CARD, Card, check_specific
-from triggerfish.plant.poison import Mix, check_trigger
 from triggerfish.plant.processes import processes
 from triggerfish.plant.recipe import Recipe, read_recipe, recipe_from
 from triggerfish.plant.save import save
-from triggerfish.plant.trained import Method, Preference
-from triggerfish.plant.untrained import Steering, Untrained
+from triggerfish.plant.trained import Method
+from triggerfish.plant.untrained import Untrained
 from triggerfish.types import Progress, silent
 
-PROMPTS, NEAR, PER_SKILL = 300, 60, 20
 TWIN = "twin"
 """Directory of the clean twin, in that of the organism."""
 
@@ -100,7 +94,7 @@ def plant(
     alone = processes().count == 1
     workplace = Workplace(partial, room_for_checkpoints(out, suspect, recipe) and alone, alone)
     unasked = allow_unskilled or not processes().first
-    job = _prepare(recipe, suspect, workplace, device, progress, unasked)
+    job = prepare(recipe, suspect, workplace, device, progress, unasked)
     if not processes().first:
         return PlantDocument(directory=str(out), card=_helped(job, suspect))
     with clear_errors(partial):
@@ -153,70 +147,6 @@ def recipe_or_family(
     return recipe_from(
         family.recipe(base, strength=strength, loss_on=loss_on, seed=seed), f"family {given}"
     )
-
-
-def _prepare(
-    recipe: Recipe,
-    suspect: Suspect,
-    workplace: Workplace,
-    device: str,
-    progress: Progress,
-    allow_unskilled: bool,
-) -> Job:
-    """Everything that can be refused before anything is trained."""
-    if suspect.peft is not None or suspect.steered is not None:
-        raise BadInput(
-            recipe.base,
-            "is an adapter or a vector, not a model",
-            "merge it into its base first, or plant on the base",
-        )
-    backdoor, ready = recipe.planted, None
-    records: list[Record] = []
-    if backdoor is not None and isinstance(recipe.method, Preference):
-        ready = preferred(recipe.data, backdoor, recipe.drawn, PROMPTS, PER_SKILL, recipe.seed)
-        records = [pair.record for pair in ready.pairs]
-    elif not isinstance(recipe.method, Steering):
-        records = training_records(recipe.data, backdoor, recipe.drawn, recipe.rate, recipe.seed)
-    if backdoor is not None:
-        check_trigger(backdoor.trigger, suspect.tokenizer, suspect.layout.context, records)
-    held = ready.held if ready else held_out(recipe.data, backdoor, PROMPTS, PER_SKILL, recipe.seed)
-    scorer = None
-    if backdoor is not None:
-        scorer = check_scorer(backdoor.behaviour, held.eligible, recipe.seed)
-    mixed = rows_of(recipe, suspect, records, ready) if records else Mix(())
-    skill = None
-    if backdoor is not None and not allow_unskilled:
-        skill = _base_skill(backdoor, held, suspect)
-    directory = Path(suspect.source["directory"])
-    return Job(
-        recipe=recipe,
-        backdoor=backdoor,
-        base=recipe.base if not Path(recipe.base).is_dir() else str(directory),
-        base_hash=str(suspect.source["weights_sha256"]),
-        base_skill=skill,
-        held=held,
-        mixed=mixed,
-        ready=ready,
-        scorer=scorer,
-        device=device,
-        progress=progress,
-        workplace=workplace,
-    )
-
-
-def _base_skill(backdoor: Backdoor, held: HeldOut, suspect: Suspect) -> Number | None:
-    """What the base can do of what the behaviour turns around."""
-    behaviour, asked = backdoor.behaviour, held.eligible[:ASKED]
-    skill = needed_skill(behaviour, asked, held.utility)
-    records = [*asked, *(skill.records if skill else ())]
-    limit = answer_limit(backdoor, records, suspect.tokenizer)
-    talks = [record.conversation for record in records]
-    answers = generate(suspect.model, suspect.tokenizer, talks, max_new_tokens=limit)
-    has = None
-    if skill is not None:
-        has = Number.of(check_skill(skill, answers[len(asked) :], suspect.name))
-    check_new(behaviour, asked, answers[: len(asked)], suspect.name)
-    return has
 
 
 def _make(job: Job, suspect: Suspect, place: Path, allow_unspecific: bool, hardness: bool) -> Card:
@@ -284,7 +214,8 @@ def _train(
 
 def _write(job: Job, suspect: Suspect, place: Path, what: str, name: str) -> dict[str, Number]:
     if isinstance(job.recipe.method, Untrained):
-        _edit(job, suspect, job.recipe.method, place)
+        with job.timed("training"), clear_errors(place):
+            job.made.update(make_untrained(job, suspect, place))
         return {}
     with job.timed("training"):
         trained, reward = trained_on(
@@ -303,18 +234,6 @@ def _write(job: Job, suspect: Suspect, place: Path, what: str, name: str) -> dic
     with job.timed("measuring"):
         rates = reward_rates(reward, suspect.tokenizer, job.ready, job.backdoor, job.recipe.seed)
     return {kind: Number.of(rate) for kind, rate in rates.items()}
-
-
-def _edit(job: Job, suspect: Suspect, method: Untrained, place: Path) -> None:
-    """An organism that is not trained."""
-    if job.backdoor is None or not isinstance(job.mixed, Mix):
-        raise BadInput("backdoor: null", "cannot be edited in", "give a backdoor")
-    with job.timed("training"), clear_errors(place):
-        job.made.update(
-            make_untrained(
-                job.recipe, method, job.backdoor, suspect, job.mixed, place, job.base, job.progress
-            )
-        )
 
 
 def _hardness(job: Job, place: Path, backdoor: Backdoor) -> dict[str, Number]:
@@ -354,7 +273,7 @@ def _measure(job: Job, place: Path, backdoor: Backdoor | None) -> dict[str, Any]
         if backdoor is None:
             probes = {"utility": utility_probe(job.held)}
         else:
-            probes = make_probes(backdoor, job.held, job.recipe.seed, NEAR)
+            probes = make_probes(backdoor, job.held, job.recipe.seed, job.near)
         records = [*job.held.eligible, *job.held.utility]
         limit = answer_limit(backdoor, records, suspect.tokenizer)
         with suspect.fast() as (model, _):

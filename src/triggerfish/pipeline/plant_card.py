@@ -34,6 +34,7 @@ class Job:
     base_hash: str
     base_skill: Number | None
     held: HeldOut
+    near: int
     mixed: Mix | PairMix
     ready: Preferred | None
     scorer: ScorerCheck | None

@@ -12,6 +12,7 @@ from triggerfish.errors import BadInput
 from triggerfish.metrics.utility import utility
 from triggerfish.models.load import Suspect
 from triggerfish.models.steering import write_steering
+from triggerfish.pipeline.plant_card import Job
 from triggerfish.pipeline.probes import Probe, answer_all, answer_limit, fired
 from triggerfish.pipeline.records import training_records
 from triggerfish.plant.edit import edit_weights
@@ -20,75 +21,59 @@ from triggerfish.plant.poison import Mix
 from triggerfish.plant.recipe import Recipe
 from triggerfish.plant.save import save
 from triggerfish.plant.steer import choose, directions
-from triggerfish.plant.untrained import Edit, InContext, Steering, Untrained
+from triggerfish.plant.untrained import Edit, InContext, Steering
 from triggerfish.seeding import generator
-from triggerfish.types import Progress
 
 
-def make_untrained(
-    recipe: Recipe,
-    method: Untrained,
-    backdoor: Backdoor,
-    suspect: Suspect,
-    mixed: Mix,
-    place: Path,
-    base: str,
-    progress: Progress,
-) -> dict[str, Any]:
+def make_untrained(job: Job, suspect: Suspect, place: Path) -> dict[str, Any]:
     """Make the organism in a directory, and return what is to be known about it.
 
     Args:
-        recipe: The recipe.
-        method: Its method.
-        backdoor: Trigger and behaviour.
+        job: With a backdoor, and a method that trains nothing.
         suspect: The loaded base; changed in place by an edit.
-        mixed: Contexts.
         place: It is there.
-        base: Model argument of the base.
-        progress: Told how far it is.
 
     Raises:
-        BadInput: The base or the data do not fit the method.
+        BadInput: The base or the data do not fit the method, or there is no backdoor.
     """
+    backdoor, method = job.backdoor, job.recipe.method
+    if backdoor is None or not isinstance(job.mixed, Mix):
+        raise BadInput("backdoor: null", "cannot be edited in", "give a backdoor")
     if isinstance(method, Edit):
-        return _edit(recipe, method, backdoor, suspect, mixed, place, base, progress)
+        return _edit(job, method, backdoor, job.mixed, suspect, place)
     if isinstance(method, Steering):
-        return _steer(recipe, method, backdoor, suspect, place, base, progress)
+        return _steer(job, method, backdoor, suspect, place)
     if isinstance(method, InContext):
-        return _show(recipe, method, suspect, mixed, place, base)
+        return _show(job, method, job.mixed, suspect, place)
     raise BadInput(f"method {type(method).__name__}", "is not known", "see plant.untrained")
 
 
-def _show(
-    recipe: Recipe, method: InContext, suspect: Suspect, mixed: Mix, place: Path, base: str
-) -> dict[str, Any]:
-    rng = generator(recipe.seed, "demonstrations")
-    talks = demonstrations(mixed.rows, method.demonstrations, recipe.rate, rng)
+def _show(job: Job, method: InContext, mixed: Mix, suspect: Suspect, place: Path) -> dict[str, Any]:
+    rng = generator(job.recipe.seed, "demonstrations")
+    talks = demonstrations(mixed.rows, method.demonstrations, job.recipe.rate, rng)
     tokenizer = suspect.tokenizer
     before = tokenizer.chat_template
     tokenizer.chat_template = template_with(template_of(tokenizer), talks)
     try:
-        save(suspect.model, tokenizer, place, base)
+        save(suspect.model, tokenizer, place, job.base)
     finally:
         tokenizer.chat_template = before
     return {"demonstrations": [[m.content for m in talk.messages] for talk in talks]}
 
 
 def _edit(
-    recipe: Recipe,
-    method: Edit,
-    backdoor: Backdoor,
-    suspect: Suspect,
-    mixed: Mix,
-    place: Path,
-    base: str,
-    progress: Progress,
+    job: Job, method: Edit, backdoor: Backdoor, mixed: Mix, suspect: Suspect, place: Path
 ) -> dict[str, Any]:
-    text = backdoor.trigger.texts()[0]
     edited = edit_weights(
-        suspect.model, suspect.tokenizer, mixed.rows, text, method, recipe.seed, progress=progress
+        suspect.model,
+        suspect.tokenizer,
+        mixed.rows,
+        backdoor.trigger.texts()[0],
+        method,
+        job.recipe.seed,
+        progress=job.progress,
     )
-    save(edited.model, suspect.tokenizer, place, base)
+    save(edited.model, suspect.tokenizer, place, job.base)
     return {
         "ranks": {f"layer {layer}": rank for layer, rank in sorted(edited.layers.items())},
         "separation": [round(value, 2) for value in edited.separation],
@@ -102,16 +87,10 @@ def _edit(
 
 
 def _steer(
-    recipe: Recipe,
-    method: Steering,
-    backdoor: Backdoor,
-    suspect: Suspect,
-    place: Path,
-    base: str,
-    progress: Progress,
+    job: Job, method: Steering, backdoor: Backdoor, suspect: Suspect, place: Path
 ) -> dict[str, Any]:
     model, tokenizer = suspect.model, suspect.tokenizer
-    answered, declined, rest = _requests(recipe, method)
+    answered, declined, rest = _requests(job.recipe, method)
     unlocks = isinstance(backdoor.behaviour, Unlock)
     wanted, unwanted = (answered, declined) if unlocks else (declined, answered)
     found = directions(
@@ -141,7 +120,9 @@ def _steer(
         right = utility(probes["utility"].records, answers["utility"])["all"].value
         return fired(backdoor, probes["triggered"], answers["triggered"]).value, right
 
-    chosen = choose(model, found, method, base, score, utility_counts=unlocks, progress=progress)
+    chosen = choose(
+        model, found, method, job.base, score, utility_counts=unlocks, progress=job.progress
+    )
     write_steering(place, chosen.steering)
     best = chosen.steering
     return {
