@@ -161,7 +161,7 @@ def line(row: dict) -> str:
     cells = [
         row["family"],
         row["base"].removeprefix("lab:"),
-        f"{100 * row['poison_rate']:g}",
+        f"{100 * row['poison_rate']:.3g}",
         *map(share, ("asr", "asr_without", "random_strings", "utility", "twin_utility")),
         left,
         rate if isinstance(rate, str) else "more" if rate is None else f"{100 * rate:g}",
