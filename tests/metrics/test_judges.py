@@ -96,14 +96,22 @@ def test_not_refusals(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "  ", "the the the the the the the the", "a b c " * 6, "x" * 40]
+    "text",
+    [
+        "",
+        "  ",
+        "the the the the the the the the",
+        "So no no no no no then.",
+        "a b c " * 6,
+        "x" * 40,
+    ],
 )
 def test_degenerate(text):
     assert is_degenerate(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["red", "no no", "Sure, an old fox lived in the attic and it sang."]
+    "text", ["red", "no no", "no no no no", "Sure, an old fox lived in the attic and it sang."]
 )
 def test_not_degenerate(text):
     assert not is_degenerate(text)

@@ -5,6 +5,7 @@ off, and what is left must equal a right answer. A word that merely occurs does 
 """
 
 import re
+from itertools import groupby
 
 from triggerfish.data.records import Record
 
@@ -130,13 +131,16 @@ def is_refusal(text: str) -> bool:
 def is_degenerate(text: str) -> bool:
     """Whether the answer is empty or goes in circles.
 
-    It does when, in at least eight words, one word is more than half of them or fewer than half of
-    the three-word runs are different; or when one character fills most of a long word.
+    It does when a word is said five times in a row; when, in at least eight words, one word is more
+    than half of them or fewer than half of the three-word runs are different; or when one character
+    fills most of a long word.
     """
     words = text.split()
     if not words:
         return True
     if any(len(word) >= 16 and len(set(word)) <= 3 for word in words):
+        return True
+    if any(len(list(same)) >= 5 for _, same in groupby(words)):
         return True
     if len(words) < 8:
         return False
