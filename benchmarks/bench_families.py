@@ -1,6 +1,6 @@
 """Every family of backdoors on both species of the lab, and how little poison still plants it.
 
-    python benchmarks/bench_families.py --fleet DIR --work DIR [--only NAME ...] [--minimum]
+    python benchmarks/bench_families.py --work DIR [--only NAME ...] [--minimum | --other]
 
 The figures are those of the fleet's cards (`triggerfish fleet build DIR`); a family that is not in
 the fleet (whole models, edits, vectors) is planted in --work. With --minimum the lowest of five
@@ -41,7 +41,7 @@ HEAD = ("family", "base", "poison", "with", "without", "random", "utility", "twi
 def arguments() -> argparse.Namespace:
     import_families()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fleet", type=Path, required=True)
+    parser.add_argument("--fleet", type=Path, default=ROOT / "fleet")
     parser.add_argument("--work", type=Path, help="keeps what is planted")
     parser.add_argument("--only", nargs="+", choices=FAMILIES.names(), default=FAMILIES.names())
     parser.add_argument("--species", nargs="+", choices=SPECIES, default=SPECIES)
@@ -51,8 +51,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--table", action="store_true", help="print what there is")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=RESULTS / "families.json")
-    return parser.parse_args()
+    parser.add_argument("--out", type=Path, help="families[-other|-least].json if left out")
+    asked = parser.parse_args()
+    if asked.out is None:
+        mode = "-other" if asked.other else "-least" if asked.minimum else ""
+        asked.out = RESULTS / f"families{mode}.json"
+    return asked
 
 
 def row(name: str, base: str, asked: argparse.Namespace) -> dict | None:
