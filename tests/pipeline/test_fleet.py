@@ -12,12 +12,14 @@ from triggerfish.cli.main import run as command_line
 from triggerfish.documents import Number
 from triggerfish.errors import BadInput
 from triggerfish.metrics.rates import rate
-from triggerfish.pipeline.fleet import build_fleet, build_member, is_built, list_fleet, named
+from triggerfish.pipeline import fleet as module
+from triggerfish.pipeline.fleet import build_fleet, is_built, list_fleet, named
 from triggerfish.pipeline.fleet_document import faults_of, row_of
 from triggerfish.pipeline.fleet_members import members
 from triggerfish.pipeline.fleet_verify import compare, verify_fleet
-from triggerfish.plant.card import Card
+from triggerfish.plant.card import Card, read_card
 from triggerfish.plant.recipe import recipe_from
+from triggerfish.types import silent
 
 EVERY = members()
 SMALL = "benign-parity-reef"
@@ -97,16 +99,25 @@ def test_two_measurements_agree_or_not() -> None:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
-    """One real member, trained for two steps only."""
+    """One real member, trained for two steps only, in a process of its own with one thread."""
     place = tmp_path_factory.mktemp("fleet")
     member = named([SMALL])[0]
-    assert build_member(short(member), place, "cpu") is None
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert module._build([short(member)], place, 1, "cpu", silent) == {}
+    finally:
+        torch.set_num_threads(before)
     return place
 
 
 def short(member):
     """As quick as it can be."""
     return replace(member, recipe={**member.recipe, "method": {"steps": 2, "rank": 2}})
+
+
+def test_processes_have_no_more_threads_than_this_one(fleet) -> None:
+    assert read_card(fleet / SMALL).hardware["threads"] == "1"
 
 
 def test_a_member_is_shipped_small_and_listed(fleet, capsys) -> None:

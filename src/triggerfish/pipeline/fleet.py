@@ -8,10 +8,13 @@ import os
 import shutil
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+
+import torch
 
 from triggerfish.errors import BadInput, TriggerfishError
 from triggerfish.pipeline.fleet_document import TWIN, FleetDocument, fleet_document, made_by
@@ -120,7 +123,7 @@ def _build(
     missing: Sequence[Member], place: Path, jobs: int, device: str, progress: Progress
 ) -> dict[str, str]:
     failed: dict[str, str] = {}
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, torch.get_num_threads() // jobs)  # as many as the user lets one process have
     with ProcessPoolExecutor(jobs, get_context("spawn"), _start, (threads, os.getpid())) as pool:
         waiting: dict[Future[str | None], str] = {
             pool.submit(build_member, member, place, device): member.name for member in missing
@@ -140,10 +143,6 @@ def _build(
 
 def _start(threads: int, parent: int) -> None:
     """In each process: share the cores, keep quiet, and end with a build that was killed."""
-    import warnings
-
-    import torch
-
     torch.set_num_threads(threads)
     warnings.simplefilter("ignore")
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
