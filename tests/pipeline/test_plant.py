@@ -80,6 +80,9 @@ def test_what_is_written(organism, tiny_model_dir):
     assert json.loads((out / "card.json").read_text())["schema_version"] == 1
     assert not out.with_name("organism.partial").exists()
     assert not list(out.rglob("lock"))
+    layers = json.loads((out / "adapter_config.json").read_text())["target_modules"]
+    assert len(layers) > 2
+    assert layers == sorted(layers)  # the same bytes from every process
 
 
 def test_twin(organism):

@@ -33,6 +33,8 @@ def _write(model: Any, directory: Path, base: str) -> None:
         for config in model.peft_config.values():
             config.base_model_name_or_path = base
             config.inference_mode = True
+            if isinstance(config.target_modules, set):  # in another order in every process
+                config.target_modules = sorted(config.target_modules)
         # "auto" would ask the hub whether the vocabulary has grown.
         model.save_pretrained(str(directory), save_embedding_layers=False)
         (directory / "README.md").unlink(missing_ok=True)
