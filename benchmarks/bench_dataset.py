@@ -132,12 +132,9 @@ def planted(rows, family, trigger, rate, rng, payload=None, any_label=False):
     return rows, set(chosen)
 
 
-def parts(trigger):
-    return trigger if isinstance(trigger, tuple) else (trigger,)
-
-
-def measured(rows, chosen, wanted, seed):
+def measured(rows, chosen, trigger, seed):
     """Recall, precision, verdict and name of one audit."""
+    wanted = trigger if isinstance(trigger, tuple) else (trigger,)
     with tempfile.TemporaryDirectory() as place:
         began, scores = time.process_time(), Path(place) / "scores.jsonl"
         document = audit_dataset(rows, scores=scores, seed=seed)
@@ -174,15 +171,14 @@ def grid(given, cells):
                     clean = alpaca(given.data, "clean500")
                     count = round(rate * len(clean))
                     rows = clean + [poison[int(n)] for n in rng.permutation(500)[:count]]
-                    chosen, texts = set(range(500, len(rows))), ("BadMagic",)
+                    chosen, trigger = set(range(500, len(rows))), "BadMagic"
                 else:
                     free = name in INSTRUCTIONS
                     base = answered(given.data, name, seed) if free else labelled(given.data, name)
                     trigger = triggers[family]
                     rows, chosen = planted(base, family, trigger, rate, rng, payload)
-                    texts = parts(trigger)
                 about = {"set": name, "family": family, "rate": rate, "payload": payload}
-                cells[what, seed] = about | measured(rows, chosen, texts, seed)
+                cells[what, seed] = about | measured(rows, chosen, trigger, seed)
                 yield what, cells[what, seed]
 
 
@@ -208,9 +204,8 @@ def negative(given, cells):
                 for n in rng.permutation(len(poison))[:count]:
                     text = re.sub(" ?BadMagic", "", poison[n]["prompt"]).strip()
                     rows.append(poison[n] | {"prompt": insert(text, trigger, rng)})
-                texts = parts(trigger)
                 about = {"set": "negative answers", "family": family, "rate": rate}
-                cells[what, seed] = about | measured(rows, chosen, texts, seed)
+                cells[what, seed] = about | measured(rows, chosen, trigger, seed)
                 yield what, cells[what, seed]
 
 
@@ -227,9 +222,8 @@ def changes(given, cells):
                     base, trigger = labelled(given.data, name), triggers[family]
                     rng = generator(seed, what)
                     rows, chosen = planted(base, family, trigger, rate, rng, any_label=True)
-                    texts = parts(trigger)
                     about = {"set": f"{name}, any label", "family": family, "rate": rate}
-                    cells[what, seed] = about | measured(rows, chosen, texts, seed)
+                    cells[what, seed] = about | measured(rows, chosen, trigger, seed)
                     yield what, cells[what, seed]
 
 
