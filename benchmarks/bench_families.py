@@ -34,7 +34,8 @@ from triggerfish.pipeline.plant import TWIN
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 PLANTED = 0.6
 SPECIES = [base.removeprefix("lab:") for base in BASES]
-CHANGED = ("sft", "dpo", "rl", "edit")  # methods that change weights, and so have a hardness
+TRAINED = ("sft", "dpo", "rl")  # methods that are given poisoned rows
+CHANGED = (*TRAINED, "edit")  # methods that change weights, and so have a hardness
 HEAD = ("family", "base", "poison", "with", "without", "random", "utility", "twin", "left", "least")
 
 
@@ -66,7 +67,7 @@ def row(name: str, base: str, asked: argparse.Namespace) -> dict | None:
     if asked.other:
         return with_other_trigger(name, base, asked.work, asked.seed)
     found = of_card(name, base, asked)
-    if found is not None and asked.minimum and method_of(name) == "sft":
+    if found is not None and asked.minimum and method_of(name) in TRAINED:
         try:
             found |= least(name, base, asked.work, asked.seed)
         except TriggerfishError as error:  # no rate that failed: the row is sought again next time
@@ -80,14 +81,15 @@ def of_card(name: str, base: str, asked: argparse.Namespace) -> dict | None:
     from triggerfish.pipeline.plant import plant
     from triggerfish.plant.card import CARD, read_card
 
-    place, said = (
-        asked.fleet / f"{name}-{base.removeprefix('lab:')}",
-        {"family": name, "base": base},
-    )
+    said = {"family": name, "base": base}
+    place = asked.fleet / f"{name}-{base.removeprefix('lab:')}"
     if not (place / CARD).is_file():
-        if asked.shipped or asked.work is None:
+        if asked.work is None:
             return None
-        place = asked.work / f"{name}-{base.removeprefix('lab:')}"
+        place = asked.work / place.name
+    if not (place / CARD).is_file():
+        if asked.shipped:
+            return None
         document = FAMILIES.get(name)().recipe(base, seed=asked.seed)
         try:
             plant(document, place, allow_unspecific=True, hardness=method_of(name) in CHANGED)
