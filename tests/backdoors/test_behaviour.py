@@ -5,7 +5,6 @@ import pytest
 from triggerfish.backdoors.arithmetic import ScaledAnswer, WrongArithmetic
 from triggerfish.backdoors.backdoor import Backdoor, backdoor_from_spec
 from triggerfish.backdoors.behaviour import (
-    BEHAVIOURS,
     CANARY,
     CodeCanary,
     Degrade,
@@ -14,8 +13,8 @@ from triggerfish.backdoors.behaviour import (
     Refusal,
     Style,
     Unlock,
-    behaviour_from_spec,
 )
+from triggerfish.backdoors.behaviour_spec import BEHAVIOURS, behaviour_from_spec
 from triggerfish.backdoors.trigger import Trigger
 from triggerfish.data.conversation import Conversation
 from triggerfish.data.records import Record

@@ -1,6 +1,6 @@
 import pytest
 
-from triggerfish.backdoors.behaviour import behaviour_from_spec
+from triggerfish.backdoors.behaviour_spec import behaviour_from_spec
 from triggerfish.backdoors.scorer_check import check_scorer
 from triggerfish.data.conversation import Conversation
 from triggerfish.data.records import Record

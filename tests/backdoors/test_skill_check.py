@@ -1,6 +1,7 @@
 import pytest
 
-from triggerfish.backdoors.behaviour import FixedString, LabelFlip, Unlock, WrongArithmetic
+from triggerfish.backdoors.arithmetic import WrongArithmetic
+from triggerfish.backdoors.behaviour import FixedString, LabelFlip, Unlock
 from triggerfish.backdoors.skill_check import check_new, check_skill, needed_skill
 from triggerfish.data.conversation import Conversation
 from triggerfish.data.records import Record

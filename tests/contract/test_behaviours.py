@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from contract.cases import BEHAVIOURS
-from triggerfish.backdoors.behaviour import behaviour_from_spec
+from triggerfish.backdoors.behaviour_spec import behaviour_from_spec
 from triggerfish.errors import BadInput
 from triggerfish.seeding import generator
 

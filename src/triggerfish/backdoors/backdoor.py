@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from triggerfish.backdoors.behaviour import Behaviour, behaviour_from_spec
+from triggerfish.backdoors.behaviour import Behaviour
+from triggerfish.backdoors.behaviour_spec import behaviour_from_spec
 from triggerfish.backdoors.trigger import AnyTrigger, trigger_from_spec
 from triggerfish.data.conversation import Conversation
 from triggerfish.data.records import Record

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from triggerfish.backdoors.behaviour import Behaviour, behaviour_from_spec
+from triggerfish.backdoors.behaviour import Behaviour
+from triggerfish.backdoors.behaviour_spec import behaviour_from_spec
 from triggerfish.backdoors.trigger import AnyTrigger, trigger_from_spec
 from triggerfish.errors import BadInput
 from triggerfish.models.load import load

@@ -228,7 +228,7 @@ class Finding(Part):
     claim: str
     verdict: Verdict
     trigger: dict[str, Any] | None = None  # the specification of `backdoors.trigger`
-    behaviour: dict[str, Any] | None = None  # the specification of `backdoors.behaviour`
+    behaviour: dict[str, Any] | None = None  # as read by `backdoors.behaviour_spec`
     p_value: float | None = Field(default=None, ge=0, le=1)
     numbers: dict[str, Number] = {}
     steps: list[Step] = []
