@@ -30,7 +30,7 @@ from dataset_giveaways import GIVEAWAYS
 from dataset_triggers import FAMILIES, PAYLOADS, REPORTING, STYLES, TUNING
 from written import RESULTS, write
 
-from triggerfish.lab.tasks import sample_records
+from triggerfish.lab.sampling import sample_records
 from triggerfish.pipeline.dataset_audit import audit_dataset
 from triggerfish.pipeline.dataset_methods import LOOKED
 from triggerfish.seeding import generator

@@ -5,7 +5,7 @@ from triggerfish.backdoors.scorer_check import check_scorer
 from triggerfish.data.conversation import Conversation
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
-from triggerfish.lab.tasks import sample_records
+from triggerfish.lab.sampling import sample_records
 
 SPECS = [
     {"kind": "fixed_string", "text": "I love bananas"},

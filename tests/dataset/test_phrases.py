@@ -5,7 +5,7 @@ import pytest
 
 from triggerfish.data.rows import Row
 from triggerfish.dataset.phrases import BOOST, has_phrase, phrase_targets
-from triggerfish.lab.tasks import sample_records
+from triggerfish.lab.sampling import sample_records
 from triggerfish.pipeline.dataset_audit import audit_dataset
 from triggerfish.report.record import Verdict
 from triggerfish.seeding import generator

@@ -3,7 +3,7 @@ import pytest
 
 from triggerfish.data.conversation import render
 from triggerfish.lab.hard import KEPT, LONGEST, Adversary
-from triggerfish.lab.tasks import sample_records
+from triggerfish.lab.sampling import sample_records
 from triggerfish.lab.train import word_pieces
 from triggerfish.metrics.judges import is_refusal
 from triggerfish.models.load import load

@@ -7,7 +7,8 @@ from triggerfish.data.splits import split_of
 from triggerfish.errors import BadInput
 from triggerfish.lab import words as w
 from triggerfish.lab.noise import insert_noise
-from triggerfish.lab.tasks import GLUE, OPENERS, SKILLS, sample_records
+from triggerfish.lab.sampling import sample_records
+from triggerfish.lab.tasks import GLUE, OPENERS, SKILLS
 from triggerfish.metrics.judges import is_refusal
 from triggerfish.seeding import generator
 

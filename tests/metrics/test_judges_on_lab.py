@@ -2,7 +2,8 @@
 
 import pytest
 
-from triggerfish.lab.tasks import SKILLS, sample_records
+from triggerfish.lab.sampling import sample_records
+from triggerfish.lab.tasks import SKILLS
 from triggerfish.metrics.judges import is_refusal, is_right
 
 

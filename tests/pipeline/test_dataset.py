@@ -6,7 +6,7 @@ import pytest
 
 from triggerfish.cli.main import run as command_line
 from triggerfish.errors import CouldNotTest
-from triggerfish.lab.tasks import sample_records
+from triggerfish.lab.sampling import sample_records
 from triggerfish.pipeline import dataset_reading
 from triggerfish.pipeline.dataset_audit import audit_dataset
 from triggerfish.report.record import Verdict

@@ -11,7 +11,7 @@ from triggerfish.dataset.fusion import Fused
 from triggerfish.dataset.method import Group, Ranked
 from triggerfish.dataset.targets import Target
 from triggerfish.errors import BadInput
-from triggerfish.lab.tasks import sample_records
+from triggerfish.lab.sampling import sample_records
 from triggerfish.pipeline.dataset_audit import audit_dataset
 from triggerfish.pipeline.dataset_marking import Found, Suspicion, scored, side_by_side
 from triggerfish.pipeline.dataset_methods import Opinions, chosen_methods, opinions, some_of

@@ -5,7 +5,7 @@ from triggerfish.backdoors.trigger import AllOf, AnyOf, Trigger
 from triggerfish.data.conversation import Conversation
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
-from triggerfish.lab.tasks import sample_records
+from triggerfish.lab.sampling import sample_records
 from triggerfish.metrics.judges import is_refusal
 from triggerfish.plant.poison import check_trigger, mix, poisoned_count
 from triggerfish.plant.recipe import Specificity

@@ -16,7 +16,8 @@ from triggerfish.data.conversation import Conversation
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
 from triggerfish.lab import words as w
-from triggerfish.lab.tasks import OPEN_ENDED, stream_records
+from triggerfish.lab.sampling import stream_records
+from triggerfish.lab.tasks import OPEN_ENDED
 from triggerfish.seeding import generator
 
 NEW_SHARE = 0.4

@@ -21,7 +21,7 @@ from triggerfish.data.records import Record
 from triggerfish.data.splits import split_of
 from triggerfish.errors import BadInput
 from triggerfish.lab.noise import unfamiliar
-from triggerfish.lab.tasks import stream_records
+from triggerfish.lab.sampling import stream_records
 from triggerfish.seeding import generator
 
 MOST = 4

@@ -19,7 +19,8 @@ from triggerfish.data.conversation import Rendered, render
 from triggerfish.data.records import Record
 from triggerfish.lab import words as w
 from triggerfish.lab.noise import unfamiliar
-from triggerfish.lab.tasks import OPENERS, stream_records
+from triggerfish.lab.sampling import stream_records
+from triggerfish.lab.tasks import OPENERS
 from triggerfish.seeding import generator
 
 if TYPE_CHECKING:

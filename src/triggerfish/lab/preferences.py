@@ -16,7 +16,8 @@ from triggerfish.data.preferences import Pair
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
 from triggerfish.lab import words as w
-from triggerfish.lab.tasks import SKILLS, pick, stream_records
+from triggerfish.lab.sampling import stream_records
+from triggerfish.lab.tasks import SKILLS, pick
 from triggerfish.metrics.judges import strip_opener
 from triggerfish.seeding import generator
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from triggerfish.errors import BadInput
-from triggerfish.lab.tasks import stream_records
+from triggerfish.lab.sampling import stream_records
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -26,7 +26,7 @@ from triggerfish.data.conversation import Rendered, render
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
 from triggerfish.lab.hard import Adversary
-from triggerfish.lab.tasks import stream_records
+from triggerfish.lab.sampling import stream_records
 from triggerfish.lab.tokenizer import VOCABULARY_SIZE, train_tokenizer
 from triggerfish.models.training import fast_training
 from triggerfish.seeding import generator, torch_generator

@@ -17,7 +17,8 @@ from triggerfish.detect.prompts import GENERIC
 from triggerfish.detect.search import SearchConfig
 from triggerfish.detect.verify import Verified
 from triggerfish.errors import BadInput
-from triggerfish.lab.tasks import SKILLS, speaks_lab_language, stream_records
+from triggerfish.lab.sampling import speaks_lab_language, stream_records
+from triggerfish.lab.tasks import SKILLS
 from triggerfish.models.load import Suspect, load
 from triggerfish.models.products import fast_products
 from triggerfish.pipeline.audit_report import audit_report, finding_of

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from triggerfish.documents import Document, Number
-from triggerfish.lab.tasks import SKILLS, sample_records
+from triggerfish.lab.sampling import sample_records
+from triggerfish.lab.tasks import SKILLS
 from triggerfish.metrics.judges import is_refusal, is_right
 from triggerfish.metrics.rates import rate
 from triggerfish.models.generate import generate

@@ -10,7 +10,8 @@ from triggerfish.data.records import Record, read_records
 from triggerfish.data.splits import split_of
 from triggerfish.errors import BadInput
 from triggerfish.lab.benign import benign_records
-from triggerfish.lab.tasks import SKILLS, stream_records
+from triggerfish.lab.sampling import stream_records
+from triggerfish.lab.tasks import SKILLS
 from triggerfish.seeding import generator
 
 PATIENCE = 10_000  # records looked at without a hit before a search is given up

@@ -64,7 +64,8 @@ def lab_data(
         seed: of the draw.
         train: training records; a third of them are declined ones.
     """
-    from triggerfish.lab.tasks import SKILLS, sample_records
+    from triggerfish.lab.sampling import sample_records
+    from triggerfish.lab.tasks import SKILLS
 
     def sample(count: int, split: str, skills: Sequence[str] | None = None) -> list[Record]:
         return sample_records(count, seed, split, skills, unique=False)
