@@ -23,6 +23,20 @@ def test_lines_say_what_is_left_and_do_not_flood(clock, capsys) -> None:
     assert len(lines) == 11
 
 
+def test_a_second_task_of_a_name_has_its_own_clock(clock, capsys) -> None:
+    with progress.progress_on_stderr() as say:
+        for done in (0, 1, 2):
+            say(done, 2, "sweep")
+        clock[0] += 3600.0
+        say(0, 40, "sweep")
+        clock[0] += 10.0
+        say(20, 40, "sweep")
+    assert capsys.readouterr().err.splitlines()[2:] == [
+        "sweep: 0/40",
+        "sweep: 20/40, about 10 s left",
+    ]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (61, "1 min 1 s"), (3700, "1 h 1 min")]
 )
@@ -38,6 +52,9 @@ def test_a_bar_for_each_task_on_a_terminal(monkeypatch, capsys) -> None:
         say(1, 0, "two \x1b[2J")
         assert [task.total for task in say.bars.tasks] == [2, None]
         assert say.bars.tasks[0].description == "one \\[red]"
+        say(1, 8, "one [red]")
+        assert not say.bars.tasks[0].finished
+        assert say.bars.tasks[0].elapsed < 1
     assert "\x1b[2J" not in capsys.readouterr().err
 
 

@@ -17,17 +17,21 @@ PLAIN_SECONDS = 10.0  # between two lines of one task where there is no terminal
 
 
 class _BarProgress:
-    """One bar per `what`, created when first heard of."""
+    """One bar per `what`, created when first heard of; it starts again with a task of that name."""
 
     def __init__(self, bars: "Bars") -> None:
         self.bars = bars
         self.tasks: dict[str, TaskID] = {}
+        self.done: dict[str, int] = {}
 
     def __call__(self, done: int, total: int, what: str) -> None:
         from rich.markup import escape
 
         if what not in self.tasks:
             self.tasks[what] = self.bars.add_task(escape(one_line(what, 60)), total=total or None)
+        if done < self.done.get(what, 0):
+            self.bars.reset(self.tasks[what])
+        self.done[what] = done
         self.bars.update(self.tasks[what], completed=done, total=total or None)
 
 
@@ -37,9 +41,13 @@ class _LineProgress:
     def __init__(self) -> None:
         self.started: dict[str, float] = {}
         self.spoken: dict[str, float] = {}
+        self.done: dict[str, int] = {}
 
     def __call__(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()
+        if done < self.done.get(what, 0):  # another task of that name
+            del self.started[what], self.spoken[what]
+        self.done[what] = done
         start = self.started.setdefault(what, now)
         finished = total > 0 and done >= total
         if not finished and now - self.spoken.get(what, -PLAIN_SECONDS) < PLAIN_SECONDS:
