@@ -1,9 +1,9 @@
-"""LoRA layers on the CPU in mixed precision, without the work that PEFT's general layer repeats.
+"""LoRA layers in training on the CPU, without the work that PEFT's general layer repeats.
 
-Under autocast PEFT's layer converts the frozen weight and the same input twice in every pass, and
-scales and adds the adapter's part in passes of their own over the output. Here the frozen weight
-is converted once for a whole training, the input once for all layers that read it, and the
-adapter's part is added inside its product. Values are those of PEFT's layer up to bf16 rounding.
+PEFT's layer scales and adds the adapter's part in passes of their own over the output; here it is
+added inside its product. Under autocast PEFT's layer converts the frozen weight and the same input
+twice in every pass, too; here the weight is converted once for a whole training, and the input
+once for all layers that read it. Values are those of PEFT's layer up to rounding.
 """
 
 from __future__ import annotations
@@ -15,25 +15,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_LOW = torch.bfloat16
-
 
 @contextmanager
-def fast_adapters(model: torch.nn.Module) -> Iterator[int]:
-    """Let the LoRA layers of a model multiply in bf16; yield how many do.
+def fast_adapters(model: torch.nn.Module, dtype: torch.dtype) -> Iterator[int]:
+    """Let the LoRA layers of a model take the short way; yield how many do.
 
     Layers with dropout, several adapters, variants (DoRA and the like), merged or switched off are
     left to PEFT, and so is everything where no gradient is wanted.
 
     Args:
         model: A PEFT model with fp32 weights on the CPU. Its frozen weights must not change.
+        dtype: Of the products: bfloat16, which needs autocast, or float32, without it.
     """
     try:
         from peft.tuners.lora import Linear
     except ImportError:
         yield 0
         return
-    inputs = _Inputs()
+    inputs = _Inputs(dtype)
     chosen = [m for m in model.modules() if type(m) is Linear and _suits(m)]
     for layer in chosen:
         layer.forward = _forward(layer, inputs)
@@ -65,28 +64,31 @@ def _forward(layer: Any, inputs: _Inputs) -> Any:
     ordinary = layer.forward
     name = layer.active_adapters[0]
     first, second, scale = layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name]
-    weight = layer.base_layer.weight.detach().to(_LOW)  # [O, I]
-    bias = None if layer.base_layer.bias is None else layer.base_layer.bias.detach().to(_LOW)
+    weight = layer.base_layer.weight.detach().to(inputs.dtype)  # [O, I]
+    bias = layer.base_layer.bias
+    bias = None if bias is None else bias.detach().to(inputs.dtype)
+    mixed = inputs.dtype != torch.float32
 
     def forward(x: Tensor, *given: Any, **named: Any) -> Tensor:
-        simple = torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
+        simple = torch.is_grad_enabled() and torch.is_autocast_enabled("cpu") == mixed
         if not simple or given or named or layer.disable_adapters or layer.merged:
             return ordinary(x, *given, **named)  # type: ignore[no-any-return]
-        return _Product.apply(x, inputs.low(x), weight, bias, first, second, scale)  # type: ignore[no-any-return, no-untyped-call]
+        return _Product.apply(x, inputs.rows(x), weight, bias, first, second, scale)  # type: ignore[no-any-return, no-untyped-call]
 
     return forward
 
 
 class _Inputs:
-    """The last input in bf16: queries, keys and values read the same one."""
+    """The last input in the products' type: queries, keys and values read the same one."""
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
         self._last: tuple[Tensor, int, Tensor] | None = None
 
-    def low(self, x: Tensor) -> Tensor:
-        """Rows [N, I] of an input [..., I], in bf16."""
+    def rows(self, x: Tensor) -> Tensor:
+        """Rows [N, I] of an input [..., I]."""
         if self._last is None or self._last[0] is not x or self._last[1] != x._version:
-            self._last = (x, x._version, x.detach().reshape(-1, x.shape[-1]).to(_LOW))
+            self._last = (x, x._version, x.detach().reshape(-1, x.shape[-1]).to(self.dtype))
         return self._last[2]
 
 
@@ -97,30 +99,35 @@ class _Product(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: Tensor,  # [..., I], for its gradient
-        rows: Tensor,  # [N, I], the same in bf16
-        weight: Tensor,  # [O, I], bf16
-        bias: Tensor | None,  # [O], bf16
+        rows: Tensor,  # [N, I], the same in the products' type
+        weight: Tensor,  # [O, I], in that type
+        bias: Tensor | None,  # [O], in that type
         first: Tensor,  # A, [R, I], fp32
         second: Tensor,  # B, [O, R], fp32
         scale: float,
     ) -> Tensor:
-        low_first, low_second = first.to(_LOW), (second * scale).to(_LOW)
-        inner = rows @ low_first.T  # [N, R]
+        first, second = first.to(rows.dtype), (second * scale).to(rows.dtype)
+        inner = _narrow(rows, first)  # [N, R]
         out = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)  # [N, O]
-        out.addmm_(inner, low_second.T)
-        ctx.save_for_backward(rows, inner, weight, low_first, low_second)
+        out.addmm_(inner, second.T)
+        ctx.save_for_backward(rows, inner, weight, first, second)
         ctx.scale, ctx.shape, ctx.dtype = scale, x.shape, x.dtype
         return out.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        rows, inner, weight, low_first, low_second = ctx.saved_tensors
-        gradient = gradients[0].reshape(-1, weight.shape[0])  # [N, O], bf16
-        through = gradient @ low_second  # [N, R]
+        rows, inner, weight, first, second = ctx.saved_tensors
+        gradient = gradients[0].reshape(-1, weight.shape[0])  # [N, O], in the products' type
+        through = _narrow(gradient, second.T)  # [N, R]
         back = None
         if ctx.needs_input_grad[0]:
-            back = (gradient @ weight).addmm_(through, low_first)  # [N, I]
+            back = (gradient @ weight).addmm_(through, first)  # [N, I]
             back = back.to(ctx.dtype).view(ctx.shape)
-        first = (through.T @ rows).float()
-        second = (gradient.T @ inner).float().mul_(ctx.scale)
-        return back, None, None, None, first, second, None
+        of_first = (through.T @ rows).float()
+        of_second = _narrow(gradient.T, inner.T).float().mul_(ctx.scale)
+        return back, None, None, None, of_first, of_second, None
+
+
+def _narrow(rows: Tensor, few: Tensor) -> Tensor:
+    """`rows @ few.T`; in fp32 the library takes two to three times as long as for its transpose."""
+    return (few @ rows.T).T if rows.dtype == torch.float32 else rows @ few.T
