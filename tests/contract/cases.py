@@ -95,7 +95,8 @@ def _detector(name: str, config: Callable[[], Any]) -> Case:
 
 
 def _search() -> Any:
-    from triggerfish.detect.search import SearchConfig, TriggerSearchConfig
+    from triggerfish.detect.search import SearchConfig
+    from triggerfish.detect.trigger_search import TriggerSearchConfig
 
     budget = SearchConfig(beam=4, steps=1, swaps=8, top=8)
     return TriggerSearchConfig(answer="It is on", pool=4, search=budget)

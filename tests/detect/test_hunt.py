@@ -13,6 +13,7 @@ from detect.planted import PAYLOAD, TRIGGER
 from triggerfish.backdoors.trigger import Trigger
 from triggerfish.data.conversation import render
 from triggerfish.detect.behaviours import Observed
+from triggerfish.detect.contrast import one_an_answer
 from triggerfish.detect.detector import inserter
 from triggerfish.detect.policy_targets import known_targets
 from triggerfish.detect.prompts import choose
@@ -22,23 +23,21 @@ from triggerfish.detect.search import (
     WORTH,
     Judge,
     SearchConfig,
-    TriggerSearchConfig,
     _extended,
     objective,
     penalised,
     search,
     target_logp,
-    trigger_search,
 )
 from triggerfish.detect.sweep import SweepConfig, behavioural_sweep, sweep
-from triggerfish.detect.targets import (
+from triggerfish.detect.target_inversion import (
     InversionConfig,
-    Target,
     beginnings,
     invert,
-    one_an_answer,
     target_inversion,
 )
+from triggerfish.detect.targets import Target
+from triggerfish.detect.trigger_search import TriggerSearchConfig, trigger_search
 from triggerfish.detect.verify import Probe, verify
 from triggerfish.errors import BadInput
 from triggerfish.models.generate import generate

@@ -11,17 +11,14 @@ result counts only as a margin over the same search on the reference (see `verif
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from triggerfish.backdoors.trigger import Placement
-from triggerfish.data.conversation import Conversation, render
-from triggerfish.detect.detector import DETECTORS, opened, slots_at, usable_tokens
 from triggerfish.detect.targets import Target
 from triggerfish.errors import BadInput
 from triggerfish.models.variants import Slot, continuations, slot_gradient
@@ -308,62 +305,3 @@ def _extended(best: Sequence[tuple[int, ...]], pool: Sequence[int]) -> list[tupl
     few = best[:24] if len(best[0]) == 1 else best[:8]
     both = (((*string, token), (token, *string)) for string in few for token in pool)
     return list(dict.fromkeys(chain.from_iterable(both)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TriggerSearchConfig:
-    """Settings of the detector.
-
-    Attributes:
-        answer: What the string shall force: the beginning of an answer.
-        placement: Where the string is inserted.
-        pool: How many single tokens phrases are grown from.
-        lengths: Of the phrases, in tokens.
-        search: Budget of each length.
-    """
-
-    answer: str
-    placement: Placement = "suffix"
-    pool: int = 40
-    lengths: tuple[int, ...] = (2,)
-    search: SearchConfig = field(default_factory=SearchConfig)
-
-
-@DETECTORS.register("trigger-search")
-def trigger_search(
-    suspect: Any,
-    prompts: Sequence[Conversation],
-    config: TriggerSearchConfig,
-    *,
-    rng: np.random.Generator,
-    progress: Progress = silent,
-) -> tuple[Candidate, ...]:
-    """Search strings that force an answer on the suspect and not on its reference, best first.
-
-    Raises:
-        BadInput: No prompts, or an empty answer.
-        CouldNotTest: The model's outputs are not finite.
-    """
-    tokenizer = suspect.tokenizer
-    with opened(suspect, prompts) as (model, reference, ordered):
-        slots = slots_at(ordered, config.placement, tokenizer)
-        talk = ordered[0].with_response(config.answer)
-        forced = render(talk, tokenizer).response_ids[:3]
-        target = Target(first=forced[:1], rest=forced[1:], name=f"output {config.answer!r}")
-        allowed = usable_tokens(model, tokenizer)
-        rows = allowed.nonzero()  # [C, 1]
-        order = objective(model, slots[:1], rows, target).argsort(descending=True)
-        found = grow(
-            model,
-            slots,
-            target,
-            rows[order[: config.pool], 0].tolist(),
-            config.lengths,
-            allowed=allowed,
-            pad=tokenizer.pad_token_id or 0,
-            rng=rng,
-            reference=reference,
-            config=config.search,
-            progress=progress,
-        )
-    return tuple(found)

@@ -22,7 +22,8 @@ from triggerfish.detect.prompts import Group, Prompts
 from triggerfish.detect.refine import refine
 from triggerfish.detect.search import Candidate, SearchConfig, grow, objective, penalised
 from triggerfish.detect.sweep import sweep
-from triggerfish.detect.targets import Target, beginnings, invert
+from triggerfish.detect.target_inversion import beginnings, invert
+from triggerfish.detect.targets import Target
 from triggerfish.models.variants import Slot, open_slot
 from triggerfish.seeding import generator
 from triggerfish.types import Progress, silent
