@@ -16,6 +16,7 @@ from triggerfish.detect.behaviours import Observed
 from triggerfish.detect.contrast import one_an_answer
 from triggerfish.detect.detector import inserter
 from triggerfish.detect.policy_targets import known_targets
+from triggerfish.detect.probe import Probe
 from triggerfish.detect.prompts import choose
 from triggerfish.detect.refine import neighbours, refine
 from triggerfish.detect.search import (
@@ -38,7 +39,7 @@ from triggerfish.detect.target_inversion import (
 )
 from triggerfish.detect.targets import Target
 from triggerfish.detect.trigger_search import TriggerSearchConfig, trigger_search
-from triggerfish.detect.verify import Probe, verify
+from triggerfish.detect.verify import verify
 from triggerfish.errors import BadInput
 from triggerfish.models.generate import generate
 from triggerfish.models.load import load

@@ -14,9 +14,10 @@ from triggerfish.data.conversation import Conversation, render
 from triggerfish.detect.behaviours import Observed, observe
 from triggerfish.detect.detector import inserter
 from triggerfish.detect.policy_targets import known_targets
+from triggerfish.detect.probe import Probe, counts
 from triggerfish.detect.prompts import Group, Prompts, choose
 from triggerfish.detect.targets import Target
-from triggerfish.detect.verify import Probe, Verified, counts, verify
+from triggerfish.detect.verify import Verified, verify
 from triggerfish.errors import CouldNotTest
 from triggerfish.metrics.rates import rate
 from triggerfish.models.generate import generate

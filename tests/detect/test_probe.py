@@ -1,5 +1,5 @@
 from triggerfish.detect.behaviours import Observed
-from triggerfish.detect.verify import answers_request, counts
+from triggerfish.detect.probe import answers_request, counts
 
 
 def test_an_answer_about_the_string_is_no_answer_to_the_request():
