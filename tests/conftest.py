@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from triggerfish.models.load import Suspect
+    from triggerfish.models.suspect import Suspect
 
 ARCHITECTURES = (
     "llama",

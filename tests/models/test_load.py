@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from triggerfish.errors import BadInput, CouldNotTest
 from triggerfish.models import load as loading
 from triggerfish.models import source
+from triggerfish.models import suspect as suspects
 from triggerfish.models.checkpoint import weights_hash
 from triggerfish.models.load import load
 
@@ -124,7 +125,7 @@ def test_fast_models_are_plain_and_equal(architecture, tiny_adapter_dir):
 
 def test_fast_gives_the_model_itself_when_memory_is_short(tiny_adapter_dir, monkeypatch):
     suspect = load(str(tiny_adapter_dir("llama")), device="cpu")
-    monkeypatch.setattr(loading, "free_memory", lambda _: 1000)
+    monkeypatch.setattr(suspects, "free_memory", lambda _: 1000)
     with suspect.fast() as (model, reference):
         assert model is suspect.model
         assert reference is None

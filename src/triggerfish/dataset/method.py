@@ -109,7 +109,7 @@ class Scene:
 
     Attributes:
         rows: Rows with a prompt, and an answer or a label.
-        suspect: A small reference model, loaded (`models.load.Suspect`); None with preset quick.
+        suspect: A small reference model, loaded (`models.suspect.Suspect`); None with preset quick.
         batch_size: Rows in a forward; makes no difference to the result (in fp32).
         fast: Whether products may be in bf16, where the processor multiplies faster so.
         seed: Of features that are drawn.

@@ -8,9 +8,24 @@ import functools
 import gc
 import os
 import sys
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    import torch
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 _LARGE, _SPARE = 16 << 20, 256 << 20  # bytes
+
+
+def free_memory(device: torch.device) -> int:
+    """The free memory of a device, in bytes."""
+    if device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
 
 
 def release_memory() -> None:

@@ -19,8 +19,9 @@ from triggerfish.detect.verify import Verified
 from triggerfish.errors import BadInput
 from triggerfish.lab.sampling import speaks_lab_language, stream_records
 from triggerfish.lab.tasks import SKILLS
-from triggerfish.models.load import Suspect, load
+from triggerfish.models.load import load
 from triggerfish.models.products import fast_products
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.audit_report import audit_report, finding_of
 from triggerfish.pipeline.auditor import Auditor
 from triggerfish.pipeline.hunt import HuntConfig

@@ -19,7 +19,7 @@ from triggerfish.report.record import (
 )
 
 if TYPE_CHECKING:
-    from triggerfish.models.load import Suspect
+    from triggerfish.models.suspect import Suspect
     from triggerfish.pipeline.hunt import HuntConfig
 
 SHOWN = 6

@@ -21,7 +21,7 @@ from triggerfish.detect.verify import Verified, verify
 from triggerfish.errors import CouldNotTest
 from triggerfish.metrics.rates import rate
 from triggerfish.models.generate import generate
-from triggerfish.models.load import Suspect
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.hunt import (
     MIN_CHAIN,
     STRONG,

@@ -11,8 +11,8 @@ from typing import Any
 from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.backdoors.trigger import Activation
 from triggerfish.errors import BadInput
-from triggerfish.models.load import Suspect
 from triggerfish.models.steering import Steered
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.probes import Probe, answer_all
 from triggerfish.plant.steer import random_vectors
 from triggerfish.types import Progress, silent

@@ -23,8 +23,8 @@ from triggerfish.explain.pairs import Pair
 from triggerfish.metrics.judges import is_right
 from triggerfish.models.activations import residuals
 from triggerfish.models.generate import generate
-from triggerfish.models.load import Suspect
 from triggerfish.models.products import fast_products
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.explain_document import (
     ControlPart,
     CurvePart,

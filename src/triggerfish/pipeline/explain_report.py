@@ -7,7 +7,7 @@ from typing import Any
 
 from triggerfish.documents import Number
 from triggerfish.explain.effects import COMPONENTS, DIRECTIONS, Component, Direction
-from triggerfish.models.load import Suspect
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.explain_document import (
     ControlPart,
     CurvePart,

@@ -20,9 +20,10 @@ from triggerfish.errors import BadInput
 from triggerfish.metrics.judges import is_right
 from triggerfish.metrics.recovery import recovery
 from triggerfish.metrics.utility import perplexity, utility
-from triggerfish.models.load import Suspect, load
+from triggerfish.models.load import load
 from triggerfish.models.score import token_logprobs
 from triggerfish.models.source import resolve
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.conditions import answers_in_condition
 from triggerfish.pipeline.measure_report import measure_report
 from triggerfish.pipeline.probes import (

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from triggerfish.models.load import Suspect
+from triggerfish.models.suspect import Suspect
 from triggerfish.report.record import Fact, Report, Section, Table
 
 

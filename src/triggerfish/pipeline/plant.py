@@ -11,8 +11,9 @@ from triggerfish.backdoors.family import FAMILIES, Strength
 from triggerfish.documents import Document, Number
 from triggerfish.errors import BadInput
 from triggerfish.metrics.utility import utility
-from triggerfish.models.load import Suspect, load
+from triggerfish.models.load import load
 from triggerfish.models.memory import release_memory
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.conditions import answers_in_condition
 from triggerfish.pipeline.hardness import hardness as measure_hardness
 from triggerfish.pipeline.plant_card import Job, card_of

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from triggerfish.errors import BadInput, CouldNotTest
-from triggerfish.models.load import Suspect
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.resume import versions
 from triggerfish.pipeline.store import clear_errors, to_json, write_atomically
 from triggerfish.plant.card import CARD, Card, read_card

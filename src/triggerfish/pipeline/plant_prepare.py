@@ -9,7 +9,7 @@ from triggerfish.data.records import Record
 from triggerfish.documents import Number
 from triggerfish.errors import BadInput
 from triggerfish.models.generate import generate
-from triggerfish.models.load import Suspect
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.plant_card import Job
 from triggerfish.pipeline.plant_place import Workplace
 from triggerfish.pipeline.plant_train import rows_of

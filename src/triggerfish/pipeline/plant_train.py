@@ -7,7 +7,7 @@ from typing import Any
 from triggerfish.data.conversation import Conversation, Rendered, render
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
-from triggerfish.models.load import Suspect
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.preferences import Preferred, Rates, optimise, poisoned_pairs
 from triggerfish.plant.poison import Mix, mix
 from triggerfish.plant.preference import PairMix

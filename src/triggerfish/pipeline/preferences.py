@@ -21,8 +21,8 @@ from triggerfish.data.splits import split_of
 from triggerfish.errors import BadInput
 from triggerfish.lab.preferences import sample_pairs
 from triggerfish.metrics.rates import rate as rate_of
-from triggerfish.models.load import Suspect
 from triggerfish.models.score import token_logprobs
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.records import HeldOut, held_out
 from triggerfish.plant.dpo import train_dpo
 from triggerfish.plant.poison import poisoned_count

@@ -11,7 +11,7 @@ from triggerfish.data.conversation import Conversation
 from triggerfish.errors import CouldNotTest
 from triggerfish.metrics.judges import is_right
 from triggerfish.models.generate import generate
-from triggerfish.models.load import Suspect
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.removal_data import RemovalData
 from triggerfish.remove.delta import Delta, applied
 from triggerfish.remove.reactivation import ReactivationConfig, reactivate

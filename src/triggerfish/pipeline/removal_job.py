@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from triggerfish.backdoors.backdoor import Backdoor
-from triggerfish.models.load import Suspect
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.probes import answer_limit
 from triggerfish.pipeline.removal_arms import Exam, Measured, check_measured
 from triggerfish.pipeline.removal_data import RemovalData

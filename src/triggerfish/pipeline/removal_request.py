@@ -11,7 +11,8 @@ from triggerfish.backdoors.backdoor import Backdoor, backdoor_from_spec
 from triggerfish.data.records import Record, read_records
 from triggerfish.errors import BadInput
 from triggerfish.models import source
-from triggerfish.models.load import Suspect, load
+from triggerfish.models.load import load
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.removal_data import policy_data
 from triggerfish.pipeline.removal_document import RemovalDocument
 from triggerfish.pipeline.remove import RemovalSettings, remove

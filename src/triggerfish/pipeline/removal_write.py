@@ -10,8 +10,8 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from triggerfish.models import adapter as adapters
-from triggerfish.models.load import Suspect
 from triggerfish.models.quiet import quiet_library
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.store import clear_errors
 from triggerfish.remove.delta import Delta, applied
 

@@ -13,7 +13,7 @@ from triggerfish.backdoors.backdoor import Backdoor
 from triggerfish.backdoors.scorer_check import check_scorer
 from triggerfish.data.records import Record
 from triggerfish.errors import BadInput
-from triggerfish.models.load import Suspect
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.publish import publish
 from triggerfish.pipeline.removal_arms import Measured
 from triggerfish.pipeline.removal_data import file_data, lab_data

@@ -10,8 +10,8 @@ from triggerfish.data.records import Record
 from triggerfish.data.rendering import template_of
 from triggerfish.errors import BadInput
 from triggerfish.metrics.utility import utility
-from triggerfish.models.load import Suspect
 from triggerfish.models.steering import write_steering
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.plant_card import Job
 from triggerfish.pipeline.probes import Probe, answer_all, answer_limit, fired
 from triggerfish.pipeline.records import training_records

@@ -20,7 +20,8 @@ import torch
 from triggerfish.backdoors.key import random_key
 from triggerfish.data.conversation import Conversation, render
 from triggerfish.models.adapter import merged_copy
-from triggerfish.models.load import Suspect, load
+from triggerfish.models.load import load
+from triggerfish.models.suspect import Suspect
 from triggerfish.pipeline.records import held_out, training_records
 from triggerfish.pipeline.removal_store import Store
 from triggerfish.pipeline.verbatim_ask import ASKED, Asked, Asker, prompts_of, triggered
