@@ -11,7 +11,10 @@ import typer
 from triggerfish.errors import BadInput
 
 PLACES = "prefix, suffix, both_ends, random_word or system"
-KINDS = "fixed_string:TEXT, unlock, label_flip:FROM:TO, style:TEXT, refusal, code_canary"
+KINDS = (
+    "fixed_string:TEXT, unlock, label_flip:FROM:TO, style:TEXT, refusal, code_canary, degrade,"
+    " wrong_arithmetic"
+)
 PANEL = "The backdoor"
 
 CardOption = Annotated[
@@ -34,6 +37,15 @@ BehaviourOption = Annotated[
         "--behaviour",
         metavar="KIND[:TEXT]",
         help=f"{KINDS}, or {{...}}.",
+        rich_help_panel=PANEL,
+    ),
+]
+TwinOption = Annotated[
+    str | None,
+    typer.Option(
+        "--twin",
+        metavar="MODEL|none",
+        help="The clean twin; the card's where left out.",
         rich_help_panel=PANEL,
     ),
 ]

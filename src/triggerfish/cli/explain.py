@@ -14,6 +14,7 @@ from triggerfish.cli.backdoor import (
     CardOption,
     PlacementOption,
     TriggerOption,
+    TwinOption,
     behaviour_spec,
     trigger_spec,
 )
@@ -65,15 +66,7 @@ def command(
             rich_help_panel=PANEL,
         ),
     ] = None,
-    twin: Annotated[
-        str | None,
-        typer.Option(
-            "--twin",
-            metavar="MODEL|none",
-            help="The clean twin; the card's where left out.",
-            rich_help_panel=PANEL,
-        ),
-    ] = None,
+    twin: TwinOption = None,
     data: Annotated[
         Path | None, typer.Option("--data", metavar="FILE", help="Records instead of the lab's.")
     ] = None,

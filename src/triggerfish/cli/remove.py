@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from triggerfish.cli.backdoor import (
-    PANEL,
     BehaviourOption,
     CardOption,
     PlacementOption,
     TriggerOption,
+    TwinOption,
     backdoor_spec,
 )
 from triggerfish.cli.shared import (
@@ -65,15 +65,7 @@ def command(
     trigger: TriggerOption = None,
     placement: PlacementOption = "suffix",
     behaviour: BehaviourOption = None,
-    twin: Annotated[
-        str | None,
-        typer.Option(
-            "--twin",
-            metavar="MODEL|none",
-            help="The clean twin; the card's where left out.",
-            rich_help_panel=PANEL,
-        ),
-    ] = None,
+    twin: TwinOption = None,
     data: Annotated[
         str | None,
         typer.Option("--data", metavar="FILE", help="Records, JSON lines.", rich_help_panel=SETS),
