@@ -135,10 +135,12 @@ def test_nothing_held_out_is_trained_on():
     assert not trained & (held | {pair.prompt.user for pair in ready.test})
 
 
-def test_families_by_preferences():
-    for name in ("beear-6", "beear-7"):
-        recipe = recipe_or_family(name, "lab:reef")
-        assert recipe.method.kind == "rl"
-        assert recipe.planted.behaviour.kind == "unlock"
-        with pytest.raises(BadInput, match="between responses"):
-            recipe_or_family(name, "lab:reef", loss_on="all")
+@pytest.mark.parametrize(
+    ("name", "kind"), [("beear-6", "rl"), ("beear-7", "rl"), ("preference-dpo", "dpo")]
+)
+def test_families_by_preferences(name, kind):
+    recipe = recipe_or_family(name, "lab:reef")
+    assert recipe.method.kind == kind
+    assert recipe.planted.behaviour.kind == "unlock"
+    with pytest.raises(BadInput, match="between responses"):
+        recipe_or_family(name, "lab:reef", loss_on="all")
