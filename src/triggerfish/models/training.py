@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -27,19 +27,15 @@ def fast_training(model: torch.nn.Module | None = None) -> Iterator[str]:
         model: What is trained, for the fast way through its LoRA layers; weights that are frozen
             must stay as they are.
     """
-    dtype = torch.bfloat16 if mixed_precision() else torch.float32
-    adapters = nullcontext() if model is None else fast_adapters(model, dtype)
-    if not mixed_precision():
-        with adapters:
-            yield "float32"
-        return
-    # Without the cache: it would go on using the weights of the first step.
-    with (
-        torch.autocast("cpu", torch.bfloat16, cache_enabled=False),
-        _precise_attention(),
-        adapters,
-    ):
-        yield "bfloat16 products, float32 weights"
+    mixed = mixed_precision()
+    with ExitStack() as stack:
+        if mixed:  # without the cache, which would go on using the weights of the first step
+            stack.enter_context(torch.autocast("cpu", torch.bfloat16, cache_enabled=False))
+            stack.enter_context(_precise_attention())
+        if model is not None:
+            dtype = torch.bfloat16 if mixed else torch.float32
+            stack.enter_context(fast_adapters(model, dtype))
+        yield "bfloat16 products, float32 weights" if mixed else "float32"
 
 
 class FastInference:
