@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from triggerfish.models import training
 from triggerfish.models.fast_adapters import _Product, fast_adapters
 
 peft = pytest.importorskip("peft")
@@ -91,6 +92,21 @@ def test_what_is_not_plain_is_left_to_the_library():
             assert count == 0
     with fast_adapters(Block(), LOW) as count:
         assert count == 0
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_a_training_takes_the_short_way_in_its_own_precision(mixed, monkeypatch):
+    monkeypatch.setattr(training, "mixed_precision", lambda: mixed)
+    model = adapted()
+    taken = []
+    apply = _Product.apply
+    monkeypatch.setattr(
+        _Product, "apply", lambda *given: taken.append(given[1].dtype) or apply(*given)
+    )
+    with training.fast_training(model):
+        model(INPUT)
+    model(INPUT)
+    assert taken == 3 * [LOW if mixed else FULL]
 
 
 @pytest.mark.parametrize("dtype", [LOW, FULL])
