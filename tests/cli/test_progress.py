@@ -37,6 +37,19 @@ def test_a_second_task_of_a_name_has_its_own_clock(clock, capsys) -> None:
     ]
 
 
+def test_so_has_one_behind_a_task_that_ended_early(clock, capsys) -> None:
+    with progress.progress_on_stderr() as say:
+        say(1, 6, "refining")
+        clock[0] += 3600.0
+        say(1, 6, "refining")
+        clock[0] += 10.0
+        say(2, 6, "refining")
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "refining: 1/6",
+        "refining: 2/6, about 20 s left",
+    ]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (61, "1 min 1 s"), (3700, "1 h 1 min")]
 )

@@ -45,10 +45,13 @@ class _LineProgress:
 
     def __call__(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()
-        if done < self.done.get(what, 0):  # another task of that name
-            del self.started[what], self.spoken[what]
+        last = self.done.get(what, done)
+        if done <= last:  # it begins, or another task of that name
+            self.started[what] = now
+        if done < last:
+            del self.spoken[what]
         self.done[what] = done
-        start = self.started.setdefault(what, now)
+        start = self.started[what]
         finished = total > 0 and done >= total
         if not finished and now - self.spoken.get(what, -PLAIN_SECONDS) < PLAIN_SECONDS:
             return
