@@ -1,9 +1,13 @@
 """The fleet: who is in it, what counts, how it is built, listed and measured again."""
 
 import json
+import subprocess
+import sys
+import time
 from collections import Counter
 from dataclasses import replace
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -140,6 +144,26 @@ def test_what_is_built_by_its_own_recipe_is_left_alone(fleet) -> None:
     member = named([SMALL])[0]
     assert is_built(short(member), fleet)
     assert not is_built(member, fleet)  # by another recipe: it is built again
+
+
+def test_a_killed_build_leaves_no_process_behind(tmp_path) -> None:
+    command = [sys.executable, "-m", "triggerfish", "fleet", "build", str(tmp_path)]
+    with subprocess.Popen(
+        [*command, "--only", SMALL], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as build:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / module.UNFINISHED).glob("*")):  # a worker has begun
+            assert build.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        workers = psutil.Process(build.pid).children(recursive=True)
+        build.kill()
+    _, alive = psutil.wait_procs(workers, timeout=30)  # the member itself takes minutes
+    for process in alive:
+        process.kill()
+    assert workers
+    assert not alive
+    assert not (tmp_path / SMALL).exists()
 
 
 def test_a_card_that_lies_is_found_out(fleet) -> None:
