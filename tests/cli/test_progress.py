@@ -23,30 +23,25 @@ def test_lines_say_what_is_left_and_do_not_flood(clock, capsys) -> None:
     assert len(lines) == 11
 
 
-def test_a_second_task_of_a_name_has_its_own_clock(clock, capsys) -> None:
+@pytest.mark.parametrize(
+    ("earlier", "begin", "later", "left"),
+    [
+        ([(0, 2), (1, 2), (2, 2)], (0, 40), (20, 40), "10 s"),  # behind one that was finished
+        ([(1, 6)], (1, 6), (2, 6), "40 s"),  # behind one that ended early
+        ([], (60, 200), (70, 200), "2 min 10 s"),  # resumed: what was done before took no time
+    ],
+)
+def test_the_clock_is_that_of_the_present_task(clock, capsys, earlier, begin, later, left) -> None:
     with progress.progress_on_stderr() as say:
-        for done in (0, 1, 2):
-            say(done, 2, "sweep")
+        for done, total in earlier:
+            say(done, total, "sweep")
         clock[0] += 3600.0
-        say(0, 40, "sweep")
+        say(*begin, "sweep")
         clock[0] += 10.0
-        say(20, 40, "sweep")
-    assert capsys.readouterr().err.splitlines()[2:] == [
-        "sweep: 0/40",
-        "sweep: 20/40, about 10 s left",
-    ]
-
-
-def test_so_has_one_behind_a_task_that_ended_early(clock, capsys) -> None:
-    with progress.progress_on_stderr() as say:
-        say(1, 6, "refining")
-        clock[0] += 3600.0
-        say(1, 6, "refining")
-        clock[0] += 10.0
-        say(2, 6, "refining")
-    assert capsys.readouterr().err.splitlines()[1:] == [
-        "refining: 1/6",
-        "refining: 2/6, about 20 s left",
+        say(*later, "sweep")
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        f"sweep: {begin[0]}/{begin[1]}",
+        f"sweep: {later[0]}/{later[1]}, about {left} left",
     ]
 
 

@@ -39,7 +39,7 @@ class _LineProgress:
     """A line at the start and the end of each task, and every ten seconds in between."""
 
     def __init__(self) -> None:
-        self.started: dict[str, float] = {}
+        self.started: dict[str, tuple[float, int]] = {}  # when, and how far it was then
         self.spoken: dict[str, float] = {}
         self.done: dict[str, int] = {}
 
@@ -47,16 +47,16 @@ class _LineProgress:
         now = time.monotonic()
         last = self.done.get(what, done)
         if done <= last:  # it begins, or another task of that name
-            self.started[what] = now
+            self.started[what] = (now, done)
         if done < last:
             del self.spoken[what]
         self.done[what] = done
-        start = self.started[what]
+        start, first = self.started[what]
         finished = total > 0 and done >= total
         if not finished and now - self.spoken.get(what, -PLAIN_SECONDS) < PLAIN_SECONDS:
             return
         self.spoken[what] = now
-        left = (now - start) / done * (total - done) if 0 < done < total else 0.0
+        left = (now - start) / (done - first) * (total - done) if first < done < total else 0.0
         rest = f", about {duration(left)} left" if left >= 1 else ""
         sys.stderr.write(f"{one_line(what, 60)}: {done}/{total}{rest}\n")
         sys.stderr.flush()
