@@ -125,7 +125,15 @@ def test_an_array_that_ends_within_a_row_is_told(tmp_path):
     assert "ends within a row" in last.faults[0]
 
 
-@pytest.mark.parametrize("content", [b"", b"  \n", gzip.compress(b"abc" * 999)[:40]])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"  \n", id="blanks"),
+        # Compressed data holds the second it was made in: as a name it would differ by worker.
+        pytest.param(gzip.compress(b"abc" * 999)[:40], id="truncated gzip"),
+    ],
+)
 def test_files_that_are_refused(content, tmp_path):
     path = tmp_path / "data.jsonl"
     path.write_bytes(content)
