@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import permutations
 from pathlib import Path
 
 from written import RESULTS, ROOT, write
@@ -25,7 +26,7 @@ import torch
 
 from triggerfish.pipeline.fleet import build_fleet, list_fleet
 from triggerfish.pipeline.fleet_document import FleetDocument, Row
-from triggerfish.pipeline.fleet_verify import compare
+from triggerfish.pipeline.fleet_verify import Check, compare
 from triggerfish.pipeline.store import write_atomically
 
 RATES = ("asr", "asr_without", "random_strings", "utility", "twin_utility")
@@ -42,8 +43,9 @@ def main() -> None:
     with clock(asked.work / "clock.json") as pieces:
         built = build_fleet(asked.work, jobs=asked.jobs, progress=tell)
     shipped = list_fleet(asked.shipped)
-    rows = [member(*both) for both in zip(shipped.members, built.members, strict=True)]
-    checks = [check for each in rows for check in each["checks"]]
+    pairs = list(zip(shipped.members, built.members, strict=True))
+    checks = [compared(*both) for both in pairs]
+    every = [check for of_one in checks for check in of_one]
     write(
         asked.out,
         sum(piece["seconds"] for piece in pieces),
@@ -53,8 +55,9 @@ def main() -> None:
         failed=built.failed,
         shipped=counts(shipped),
         rebuilt=counts(built),
-        agree=f"{sum(check['agrees'] for check in checks)} of {len(checks)}",
-        members=rows,
+        agree=f"{sum(check.agrees for check in every)} of {len(every)}",
+        with_another_member=with_another(every),
+        members=[member(*both, of_one) for both, of_one in zip(pairs, checks, strict=True)],
     )
 
 
@@ -86,11 +89,28 @@ def tell(done: int, total: int, what: str) -> None:
     print(f"{datetime.now(UTC):%H:%M:%S} {done}/{total} {what}", flush=True)
 
 
-def member(shipped: Row, again: Row) -> dict:
+def compared(shipped: Row, again: Row) -> list[Check]:
     """Both figures of each rate of one member."""
     pairs = [(rate, getattr(shipped, rate), getattr(again, rate)) for rate in RATES]
     pairs += [(arm, left, again.hardness.get(arm)) for arm, left in shipped.hardness.items()]
-    checks = [compare(shipped.name, *pair) for pair in pairs if None not in pair]
+    return [compare(shipped.name, *pair) for pair in pairs if None not in pair]
+
+
+def with_another(checks: list[Check]) -> dict[str, str]:
+    """How often a figure agrees with that of another member's card: the floor of the rule."""
+    floors = {}
+    for rate in dict.fromkeys(check.rate for check in checks):
+        of_rate = [check for check in checks if check.rate == rate]
+        agree = [
+            compare(one.model, rate, one.card, other.again).agrees
+            for one, other in permutations(of_rate, 2)
+        ]
+        floors[rate] = f"{sum(agree)} of {len(agree)}"
+    return floors
+
+
+def member(shipped: Row, again: Row, checks: list[Check]) -> dict:
+    """What a result says of one member."""
     return {
         "name": shipped.name,
         "counted": [shipped.counted, again.counted],
